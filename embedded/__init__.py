@@ -1,0 +1,1 @@
+"""The whole product on one machine: every component a supervised process."""

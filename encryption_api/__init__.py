@@ -1,0 +1,1 @@
+"""Python code generated from proto/ by `make proto`: messages, stubs and their types."""

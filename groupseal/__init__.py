@@ -1,0 +1,1 @@
+"""The protocol: wire formats, ledger entries and proofs, and their verification. No input or output."""

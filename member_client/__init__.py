@@ -1,0 +1,1 @@
+"""The reference client of a member: key file, enrolment, opening and sharing."""

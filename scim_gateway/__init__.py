@@ -1,0 +1,1 @@
+"""The vendor's HTTP edge: the SCIM API and the member API."""

@@ -1,0 +1,1 @@
+"""The vendor's background work: reconcile, catch up with the ledger, sweep."""
