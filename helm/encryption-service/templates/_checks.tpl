@@ -1,0 +1,36 @@
+{{/*
+What the schema cannot say with a remedy. Not in the schema also because `helm lint` must
+pass on the chart as it is shipped, with the required values still empty.
+*/}}
+{{- define "encryption-service.checks" -}}
+{{- if not .Values.rootKey.existingSecret }}
+{{- fail "rootKey.existingSecret is empty: name the Secret that holds the root key. To make one: head -c 32 /dev/urandom > root.key && kubectl create secret generic groupseal-root-key --from-file=root.key; keep a copy of root.key in a safe place, then --set rootKey.existingSecret=groupseal-root-key" }}
+{{- end }}
+{{- if not .Values.tls.clientCA.existingSecret }}
+{{- fail "tls.clientCA.existingSecret is empty: name the Secret that holds the vendor's client CA certificate. To make one from the file you got from the vendor: kubectl create secret generic groupseal-vendor-ca --from-file=ca.crt, then --set tls.clientCA.existingSecret=groupseal-vendor-ca" }}
+{{- end }}
+{{- if not .Values.tls.allowedClientIdentities }}
+{{- fail "tls.allowedClientIdentities is empty, so no client could ever connect: give the identity of your tenant that you got from the vendor, for example --set 'tls.allowedClientIdentities={spiffe://groupseal/tenant/<tenant id>}'" }}
+{{- end }}
+{{- if and .Values.tls.existingSecret .Values.tls.serverNames }}
+{{- fail "tls.serverNames is for the certificate that the service issues itself, but tls.existingSecret names a certificate: clear tls.serverNames and put the names into that certificate, or clear tls.existingSecret" }}
+{{- end }}
+{{- if and .Values.tls.caKey (not .Values.tls.existingSecret) }}
+{{- fail "tls.caKey names a key of tls.existingSecret, which is empty: set tls.existingSecret, or clear tls.caKey" }}
+{{- end }}
+{{- if ge (int .Values.drainSeconds) (int .Values.terminationGracePeriodSeconds) }}
+{{- fail (printf "drainSeconds (%d) must be less than terminationGracePeriodSeconds (%d), which includes it: raise the latter" (int .Values.drainSeconds) (int .Values.terminationGracePeriodSeconds)) }}
+{{- end }}
+{{- if and (eq .Values.image.tag "latest") (not .Values.image.digest) }}
+{{- fail "image.tag is \"latest\", which names another image from day to day: give a version, or image.digest" }}
+{{- end }}
+{{- $own := list }}
+{{- range (include "encryption-service.env" . | fromYamlArray) }}
+{{- $own = append $own .name }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- if has .name $own }}
+{{- fail (printf "extraEnv sets %s, which the chart sets itself: use the value for it (see README.md)" .name) }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,114 @@
+{{/*
+Names are at most 43 characters: a StatefulSet's pods carry a label made of its name and an
+11-character revision hash (63 at most), and the headless Service appends "-headless".
+*/}}
+{{- define "encryption-service.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 43 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "encryption-service.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 43 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "encryption-service.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 43 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 43 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Immutable once installed: never add to these. */}}
+{{- define "encryption-service.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "encryption-service.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The chart's own labels win over commonLabels, so that selectors always match. */}}
+{{- define "encryption-service.labels" -}}
+{{- $own := include "encryption-service.selectorLabels" . | fromYaml }}
+{{- $own = merge $own (dict
+  "app.kubernetes.io/component" "encryption-service"
+  "app.kubernetes.io/managed-by" .Release.Service
+  "app.kubernetes.io/part-of" "groupseal"
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")) }}
+{{- toYaml (merge $own (default dict .Values.commonLabels)) }}
+{{- end }}
+
+{{/* No chart version here: it would restart the pod at every release of the chart. */}}
+{{- define "encryption-service.podLabels" -}}
+{{- $own := include "encryption-service.selectorLabels" . | fromYaml }}
+{{- $own = merge $own (dict
+  "app.kubernetes.io/component" "encryption-service"
+  "app.kubernetes.io/part-of" "groupseal") }}
+{{- toYaml (merge $own (default dict .Values.podLabels) (default dict .Values.commonLabels)) }}
+{{- end }}
+
+{{- define "encryption-service.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "encryption-service.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "encryption-service.image" -}}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.image.registry }}
+{{- $repository = printf "%s/%s" . $repository }}
+{{- end }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* DNS names for the certificate that the service issues itself. */}}
+{{- define "encryption-service.serverNames" -}}
+{{- $name := include "encryption-service.fullname" . }}
+{{- $names := list
+  $name
+  (printf "%s.%s" $name .Release.Namespace)
+  (printf "%s.%s.svc" $name .Release.Namespace)
+  (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) }}
+{{- concat $names (default list .Values.tls.serverNames) | uniq | join "," }}
+{{- end }}
+
+{{/* Paths, names and numbers only: secrets are files, never variables. */}}
+{{- define "encryption-service.env" -}}
+- name: GROUPSEAL_SERVICE_DATA_DIR
+  value: /var/lib/groupseal
+- name: GROUPSEAL_SERVICE_LISTEN
+  value: "0.0.0.0:8443"
+- name: GROUPSEAL_SERVICE_HEALTH_LISTEN
+  value: {{ printf "0.0.0.0:%d" (int .Values.health.port) | quote }}
+- name: GROUPSEAL_SERVICE_ROOT_KEY_FILE
+  value: {{ printf "/etc/groupseal/root-key/%s" .Values.rootKey.key | quote }}
+- name: GROUPSEAL_SERVICE_VENDOR_CA_FILE
+  value: {{ printf "/etc/groupseal/vendor-ca/%s" .Values.tls.clientCA.key | quote }}
+- name: GROUPSEAL_SERVICE_ALLOWED_CLIENT_IDENTITIES
+  value: {{ join "," .Values.tls.allowedClientIdentities | quote }}
+{{- if .Values.tls.existingSecret }}
+- name: GROUPSEAL_SERVICE_SERVER_CERTIFICATE_FILE
+  value: /etc/groupseal/server-tls/tls.crt
+- name: GROUPSEAL_SERVICE_SERVER_KEY_FILE
+  value: /etc/groupseal/server-tls/tls.key
+{{- with .Values.tls.caKey }}
+- name: GROUPSEAL_SERVICE_SERVER_CA_FILE
+  value: {{ printf "/etc/groupseal/server-tls/%s" . | quote }}
+{{- end }}
+{{- else }}
+- name: GROUPSEAL_SERVICE_SERVER_NAMES
+  value: {{ include "encryption-service.serverNames" . | quote }}
+{{- end }}
+# Said openly, so that another default of a later version cannot change it unseen.
+- name: GROUPSEAL_SERVICE_TRUST_MODE
+  value: pin
+- name: GROUPSEAL_SERVICE_LOG_LEVEL
+  value: {{ .Values.logLevel | quote }}
+- name: GROUPSEAL_SERVICE_WRAP_PROCESSES
+  value: {{ int .Values.wrapProcesses | quote }}
+{{- end }}
