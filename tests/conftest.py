@@ -1,0 +1,3 @@
+"""Fixtures of the whole suite: real servers, started once per test process."""
+
+pytest_plugins = ["tests.support.postgres", "tests.support.valkey"]
