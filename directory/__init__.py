@@ -1,1 +1,1 @@
-"""The vendor's database: tables, migrations and the use cases that change them in one transaction."""
+"""The vendor's database: tables, migrations and the use cases, each in one transaction."""

@@ -1,1 +1,1 @@
-"""The protocol: wire formats, ledger entries and proofs, and their verification. No input or output."""
+"""The protocol: formats, ledger entries and proofs, and their verification. No I/O."""
