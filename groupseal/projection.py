@@ -1,0 +1,154 @@
+"""What a whole ledger says, in memory: for clients and for checking stored projections.
+
+Fed with verified entries only, in order.
+"""
+
+from dataclasses import dataclass, field
+
+from groupseal.entries import (
+    EpochClosed,
+    GroupNamed,
+    GroupReconciled,
+    KeyBound,
+    KeyRefused,
+    KeyUnbound,
+    OrganisationCreated,
+)
+from groupseal.errors import LedgerRuleError
+from groupseal.grants import Grant
+from groupseal.ledger import GroupState, VerifiedEntry
+from groupseal.suites import Suite, suite_from
+
+
+@dataclass(frozen=True, slots=True)
+class BoundKey:
+    """A member's device key as the ledger binds it."""
+
+    member: bytes
+    key_id: bytes
+    suite: Suite
+    hpke_public_key: bytes
+    signing_public_key: bytes
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch of grants, by the position of its entry."""
+
+    epoch: int
+    root: bytes
+    count: int
+
+
+@dataclass(slots=True)
+class GroupView:
+    """Everything that the ledger's entries say of one group."""
+
+    state: GroupState
+    name_digest: bytes | None = None
+    # Public key of each epoch.
+    epochs: dict[int, bytes] = field(default_factory=dict)
+    batches: dict[int, Batch] = field(default_factory=dict)
+    history_links: dict[int, bytes] = field(default_factory=dict)
+    roster: set[bytes] = field(default_factory=set)
+    # Members that left and did not join again -> the last epoch that they could be part of.
+    left: dict[bytes, int] = field(default_factory=dict)
+    # (member, key id) -> (envelope hash, epoch); filled only where the parts were given.
+    grants: dict[tuple[bytes, bytes], tuple[bytes, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Projection:
+    """The organisation as its ledger describes it."""
+
+    created: OrganisationCreated | None = None
+    groups: dict[bytes, GroupView] = field(default_factory=dict)
+    keys: dict[bytes, BoundKey] = field(default_factory=dict)
+    # Keys that were bound once and no longer are.
+    former_keys: dict[bytes, BoundKey] = field(default_factory=dict)
+    refused: dict[bytes, KeyRefused] = field(default_factory=dict)
+
+    def group_state(self, group: bytes) -> GroupState | None:
+        view = self.groups.get(group)
+        return view.state if view else None
+
+    def keys_of(self, member: bytes) -> list[BoundKey]:
+        return [key for key in self.keys.values() if key.member == member]
+
+    def apply(self, verified: VerifiedEntry) -> None:
+        """Takes the next entry in. Raises LedgerRuleError where it contradicts those before."""
+        body, position = verified.entry.body, verified.entry.position
+        match body:
+            case OrganisationCreated():
+                self.created = body
+            case KeyBound():
+                self._bind(body, position)
+            case KeyRefused():
+                self.refused[body.key_id] = body
+            case KeyUnbound():
+                former = self.keys.pop(body.key_id, None)
+                if former is None or former.member != body.member:
+                    raise LedgerRuleError(f"entry {position} unbinds a key that is not bound")
+                self.former_keys[body.key_id] = former
+            case GroupNamed() | EpochClosed() | GroupReconciled():
+                self._apply_to_group(body, verified)
+
+    def _bind(self, body: KeyBound, position: int) -> None:
+        if body.key_id in self.keys:
+            raise LedgerRuleError(f"entry {position} binds a key that is bound already")
+        self.keys[body.key_id] = BoundKey(
+            body.member,
+            body.key_id,
+            suite_from(body.suite),
+            body.hpke_public_key,
+            body.signing_public_key,
+            position,
+        )
+
+    def _apply_to_group(
+        self, body: GroupNamed | EpochClosed | GroupReconciled, verified: VerifiedEntry
+    ) -> None:
+        state, position = verified.group_state, verified.entry.position
+        if state is None:
+            raise ValueError("an entry about a group was verified without a state")
+        view = self.groups.setdefault(body.group, GroupView(state))
+        epoch_before, view.state = view.state.epoch, state
+        if isinstance(body, GroupNamed):
+            view.name_digest = body.name_digest
+            return
+        self._change_roster(view, body, position, epoch_before)
+        if isinstance(body, GroupReconciled):
+            self._add_batch(view, body, position, verified.grants)
+
+    @staticmethod
+    def _change_roster(
+        view: GroupView, body: EpochClosed | GroupReconciled, position: int, epoch_before: int
+    ) -> None:
+        if not view.roster.isdisjoint(body.joined) or not view.roster.issuperset(body.left):
+            raise LedgerRuleError(f"entry {position} does not fit the roster before it")
+        view.roster.update(body.joined)
+        view.roster.difference_update(body.left)
+        for member in body.joined:
+            view.left.pop(member, None)
+        for member in body.left:
+            view.left[member] = epoch_before
+            for key in [key for key in view.grants if key[0] == member]:
+                del view.grants[key]
+
+    def _add_batch(
+        self, view: GroupView, body: GroupReconciled, position: int, grants: tuple[Grant, ...]
+    ) -> None:
+        if body.opens:
+            view.epochs[body.epoch] = body.group_public_key
+            if body.history_link_digest is not None:
+                view.history_links[body.epoch] = body.history_link_digest
+        if body.grants_count:
+            view.batches[position] = Batch(body.epoch, body.grants_root, body.grants_count)
+        for grant in grants:
+            key = self.keys.get(grant.key_id)
+            if key is None or key.member != grant.member or grant.member not in view.roster:
+                raise LedgerRuleError(
+                    f"entry {position} grants to someone who may not hold the key"
+                )
+            view.grants[(grant.member, grant.key_id)] = (grant.envelope_hash, body.epoch)
