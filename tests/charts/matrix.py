@@ -1,0 +1,73 @@
+"""The sets of values over which the chart's rules are checked."""
+
+from tests.charts.rendering import Values, merged
+
+IDENTITY = "spiffe://groupseal/tenant/0b5a2c1e-7d40-4d0c-9a52-3f6e0a9c1d11"
+OTHER_IDENTITY = "spiffe://groupseal/tenant/5d1f0c52-1f0e-4f0f-8a67-62f1a0b7c9d2"
+DIGEST = "sha256:" + "5e" * 32
+
+MINIMAL: Values = {
+    "rootKey": {"existingSecret": "the-root-key"},
+    "tls": {
+        "clientCA": {"existingSecret": "the-vendor-ca"},
+        "allowedClientIdentities": [IDENTITY],
+    },
+}
+
+OWN_CERTIFICATE: Values = {
+    "tls": {
+        "existingSecret": "the-server-certificate",
+        "caKey": "ca.crt",
+        "clientCA": {"key": "vendor.pem"},
+        "allowedClientIdentities": [IDENTITY, OTHER_IDENTITY],
+    },
+    "rootKey": {"key": "root"},
+}
+
+EVERYTHING: Values = {
+    "global": {"imagePullSecrets": [{"name": "mirror"}], "unknownToThisChart": {"a": 1}},
+    "enabled": True,
+    "nameOverride": "sealing",
+    "commonLabels": {"team": "identity", "app.kubernetes.io/name": "not-this"},
+    "image": {"registry": "mirror.example:5000", "tag": "0.1.0", "digest": DIGEST},
+    "imagePullSecrets": [{"name": "mirror"}, {"name": "own"}],
+    "serviceAccount": {"annotations": {"example.com/role": "sealing"}},
+    "service": {"type": "LoadBalancer", "port": 443, "annotations": {"example.com/a": "b"}},
+    "health": {"port": 9000},
+    "storage": {"sqlite": {"size": "8Gi", "storageClassName": "fast", "retain": False}},
+    "logLevel": "debug",
+    "wrapProcesses": 4,
+    "podAnnotations": {"example.com/a": "b"},
+    "podLabels": {"team": "sealing", "app.kubernetes.io/instance": "not-this"},
+    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
+                ]
+            }
+        }
+    },
+    "priorityClassName": "high",
+    "drainSeconds": 0,
+    "terminationGracePeriodSeconds": 90,
+    "extraEnv": [{"name": "TZ", "value": "UTC"}],
+    "extraVolumes": [{"name": "extra", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
+    "tls": {"serverNames": ["sealing.example.com", "2001:db8::1"]},
+}
+
+CASES: dict[str, Values] = {
+    "minimal": MINIMAL,
+    "own certificate": merged(MINIMAL, OWN_CERTIFICATE),
+    "existing claim": merged(MINIMAL, {"storage": {"sqlite": {"existingClaim": "the-claim"}}}),
+    "everything": merged(MINIMAL, EVERYTHING),
+    "default service account": merged(MINIMAL, {"serviceAccount": {"create": False}}),
+    "full name given": merged(MINIMAL, {"fullnameOverride": "groupseal"}),
+}
+
+# On platforms that choose the ids themselves the contexts are taken out.
+NO_GROUP: Values = merged(MINIMAL, {"podSecurityContext": {"fsGroup": None}})
+NO_CONTEXTS: Values = merged(MINIMAL, {"podSecurityContext": None, "securityContext": None})
