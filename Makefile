@@ -81,7 +81,7 @@ bench: install ## Run the benchmarks
 	$(BIN)/python -m benchmarks
 
 .PHONY: lock
-lock: ## Compile requirements/ from pyproject.toml; LOCK_FLAGS=--upgrade for newer releases
+lock: install ## Compile requirements/ from pyproject.toml; LOCK_FLAGS=--upgrade for newer releases
 	$(UV_COMPILE) $(LOCK_FLAGS) --all-extras --group dev --output-file requirements/all.txt
 	$(UV_COMPILE) $(LOCK_FLAGS) --extra service --constraint requirements/all.txt \
 	  --output-file requirements/service.txt
