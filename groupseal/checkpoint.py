@@ -59,7 +59,8 @@ class Head:
     def text(self) -> str:
         """The signed text of the note, its final newline included."""
         state = "-" if self.state_root is None else _base64(self.state_root)
-        return f"{self.origin}\n{self.size}\n{_base64(self.root)}\ntime {self.time_ms}\nstate {state}\n"
+        origin, root = self.origin, _base64(self.root)
+        return f"{origin}\n{self.size}\n{root}\ntime {self.time_ms}\nstate {state}\n"
 
 
 def note_key_hash(name: str, public_key: bytes) -> bytes:

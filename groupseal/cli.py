@@ -31,10 +31,10 @@ class CollectedGroup(click.Group):
                 found[words[depth]] = point if len(words) == depth + 1 else None
         return found
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # click's signature
         return sorted(self._below())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         below = self._below()
         if cmd_name not in below:
             return None

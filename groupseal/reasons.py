@@ -55,46 +55,77 @@ class Reason(StrEnum):
 
 
 _REMEDIES = {
-    Reason.MALFORMED: "The bytes are not in the protocol's form. Compare the versions of both sides.",
+    Reason.MALFORMED: (
+        "The bytes are not in the protocol's form. Compare the versions of both sides."
+    ),
     Reason.SIGNATURE_INVALID: "A signature does not verify. Do not go on; compare fingerprints.",
-    Reason.WRONG_ORGANISATION: "This belongs to another organisation. Check which one is connected.",
-    Reason.LEDGER_ORDER: "Entries are missing or out of order. Read the ledger again from the last "
-    "position held; if it persists, the other side has lost data.",
-    Reason.LEDGER_FORKED: "Two histories carry the same signature. Stop, keep both heads as evidence "
-    "and find out which copy of the service's volume is the real one.",
-    Reason.LEDGER_BEHIND: "The service runs on an older copy of its volume than the ledger it has "
-    "signed. Stop it and start it on the newest volume.",
+    Reason.WRONG_ORGANISATION: (
+        "This belongs to another organisation. Check which one is connected."
+    ),
+    Reason.LEDGER_ORDER: (
+        "Entries are missing or out of order. Read the ledger again from the last position "
+        "held; if it persists, the other side has lost data."
+    ),
+    Reason.LEDGER_FORKED: (
+        "Two histories carry the same signature. Stop, keep both heads as evidence and find "
+        "out which copy of the service's volume is the real one."
+    ),
+    Reason.LEDGER_BEHIND: (
+        "The service runs on an older copy of its volume than the ledger it has signed. Stop "
+        "it and start it on the newest volume."
+    ),
     Reason.LEDGER_RULE: "An entry contradicts those before it. Keep the entry and report it.",
     Reason.PART_MISMATCH: "Data does not match the hash in the ledger. Fetch it again.",
-    Reason.PROOF_INVALID: "A proof does not lead to the signed head. Fetch it again; if it persists, "
-    "the server is at fault.",
+    Reason.PROOF_INVALID: (
+        "A proof does not lead to the signed head. Fetch it again; if it persists, the server"
+        " is at fault."
+    ),
     Reason.UPGRADE_NEEDED: "The ledger holds an entry that this version does not know. Upgrade.",
     Reason.WRONG_CONTEXT: "This was sealed or signed for another group, member, key or epoch.",
     Reason.SENDER_UNKNOWN: "No bound key of this organisation signed the item. Do not trust it.",
     Reason.SENDER_LEFT: "The item was written after its sender had left the group.",
-    Reason.HEAD_STALE: "The newest ledger head is too old. Wait until the service is reachable again.",
+    Reason.HEAD_STALE: (
+        "The newest ledger head is too old. Wait until the service is reachable again."
+    ),
     Reason.EPOCH_CLOSED: "The group's key is being replaced. Try again when the new epoch is open.",
-    Reason.UNPINNED_SERVICE: "The service did not prove the pinned identity. Compare the fingerprint "
-    "printed by `encryption-service fingerprint` with the connected one.",
-    Reason.NO_KEY: "The member has not enrolled a device. Send an enrolment code: "
-    "`groupseal enrolment-code create`.",
-    Reason.ANOTHER_KEY_IS_BOUND: "Another key is bound to this member. Add the device with a signature "
-    "of the bound key.",
-    Reason.POSSESSION_UNPROVEN: "The request to bind is not signed by the key it offers. Enrol again.",
+    Reason.UNPINNED_SERVICE: (
+        "The service did not prove the pinned identity. Compare the fingerprint printed by "
+        "`encryption-service fingerprint` with the connected one."
+    ),
+    Reason.NO_KEY: (
+        "The member has not enrolled a device. Send an enrolment code: `groupseal enrolment-"
+        "code create`."
+    ),
+    Reason.ANOTHER_KEY_IS_BOUND: (
+        "Another key is bound to this member. Add the device with a signature of the bound key."
+    ),
+    Reason.POSSESSION_UNPROVEN: (
+        "The request to bind is not signed by the key it offers. Enrol again."
+    ),
     Reason.SUITE_NOT_ALLOWED: "The key's suite is not allowed here. Enrol with X-Wing.",
     Reason.TOO_MANY_DEVICES: "The member has as many devices as are allowed. Remove one first.",
     Reason.KEY_OF_ANOTHER_MEMBER: "This key is bound to another member. Enrol with a new key.",
-    Reason.ROSTER_TOO_LARGE: "The group is larger than the service's limit. Split it or raise "
-    "GROUPSEAL_SERVICE_MAX_ROSTER.",
+    Reason.ROSTER_TOO_LARGE: (
+        "The group is larger than the service's limit. Split it or raise "
+        "GROUPSEAL_SERVICE_MAX_ROSTER."
+    ),
     Reason.ROTATING: "Somebody left; the new epoch opens within a minute by itself.",
     Reason.ENVELOPE_MISSING: "The envelope was lost and is being sealed again.",
-    Reason.HELD_AFTER_RESTORE: "The vendor's database was restored and the member had left since. "
-    "Push the group again from the identity provider, or `groupseal tenant release`.",
+    Reason.HELD_AFTER_RESTORE: (
+        "The vendor's database was restored and the member had left since. Push the group "
+        "again from the identity provider, or `groupseal tenant release`."
+    ),
     Reason.QUEUED: "Waiting for a worker. If it stays, look at the worker's log.",
-    Reason.NOT_CONNECTED: "The tenant has no confirmed encryption service: `groupseal tenant connect`.",
+    Reason.NOT_CONNECTED: (
+        "The tenant has no confirmed encryption service: `groupseal tenant connect`."
+    ),
     Reason.SERVICE_UNAVAILABLE: "The encryption service cannot be reached. Work resumes by itself.",
-    Reason.SERVICE_TIMEOUT: "The encryption service did not answer in time. Work resumes by itself.",
-    Reason.SERVICE_REFUSED: "The encryption service refused the call. Check the client certificate "
-    "and GROUPSEAL_SERVICE_ALLOWED_CLIENT_IDENTITIES.",
+    Reason.SERVICE_TIMEOUT: (
+        "The encryption service did not answer in time. Work resumes by itself."
+    ),
+    Reason.SERVICE_REFUSED: (
+        "The encryption service refused the call. Check the client certificate and "
+        "GROUPSEAL_SERVICE_ALLOWED_CLIENT_IDENTITIES."
+    ),
     Reason.INTERNAL: "An unexpected fault; the log of the component has the details.",
 }
