@@ -17,7 +17,8 @@ MINIMAL: Values = {
 OWN_CERTIFICATE: Values = {
     "tls": {
         "existingSecret": "the-server-certificate",
-        "caKey": "ca.crt",
+        "caKey": "issuer.pem",
+        "serverName": "sealing.example.com",
         "clientCA": {"key": "vendor.pem"},
         "allowedClientIdentities": [IDENTITY, OTHER_IDENTITY],
     },
@@ -56,7 +57,7 @@ EVERYTHING: Values = {
     "extraEnv": [{"name": "TZ", "value": "UTC"}],
     "extraVolumes": [{"name": "extra", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
-    "tls": {"serverNames": ["sealing.example.com", "2001:db8::1"]},
+    "tls": {"serverName": "sealing.example.com"},
 }
 
 CASES: dict[str, Values] = {

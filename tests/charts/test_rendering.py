@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.charts.matrix import CASES, IDENTITY, MINIMAL, NO_CONTEXTS, NO_GROUP, OWN_CERTIFICATE
+from tests.charts.matrix import CASES, IDENTITY, MINIMAL, NO_CONTEXTS, NO_GROUP
 from tests.charts.rendering import (
     CHART,
     HelmRefusedError,
@@ -114,11 +114,10 @@ def test_schema_refuses(change: Values, complaint: str) -> None:
             "spiffe://groupseal/tenant/",
         ),
         (
-            merged(OWN_CERTIFICATE, {"tls": {"serverNames": ["a.example.com"]}}),
-            "tls.serverNames",
-            "clear tls.serverNames",
+            {"tls": {"existingSecret": "the-server-certificate"}},
+            "tls.serverName",
+            "a DNS name in that certificate",
         ),
-        ({"tls": {"caKey": "ca.crt"}}, "tls.caKey", "set tls.existingSecret"),
         ({"drainSeconds": 60}, "drainSeconds (60)", "raise the latter"),
         ({"image": {"tag": "latest"}}, "image.tag", "image.digest"),
         (
@@ -239,9 +238,11 @@ def test_notes_show_the_next_steps() -> None:
         *("--values", "-"),
         stdin=yaml.safe_dump(MINIMAL),
     ).partition("NOTES:")[2]
-    assert (
+    inside = (
         "kubectl --namespace security exec statefulset/seal-encryption-service "
-        "-c encryption-service -- encryption-service fingerprint"
-    ) in notes
+        "-c encryption-service -- encryption-service "
+    )
+    assert f"{inside}fingerprint\n" in notes
+    assert f"{inside}identity --json > identity.json\n" in notes
     assert [line[:2] for line in notes.splitlines() if line[:1].isdigit()] == ["1.", "2.", "3."]
     assert IDENTITY in notes

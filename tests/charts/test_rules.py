@@ -130,7 +130,9 @@ def test_files_that_variables_name_are_mounted(objects: list[Manifest]) -> None:
             items = secrets[by_path[folder]].get("items")
             assert items is None or file in {item["path"] for item in items}
         elif variable["name"].endswith("_DIR"):
-            assert by_path[variable["value"]] == "data"
+            mount, _, below = variable["value"].rpartition("/")
+            assert by_path[mount] == "data"
+            assert below
 
 
 def test_selectors_match(objects: list[Manifest]) -> None:

@@ -12,11 +12,8 @@ pass on the chart as it is shipped, with the required values still empty.
 {{- if not .Values.tls.allowedClientIdentities }}
 {{- fail "tls.allowedClientIdentities is empty, so no client could ever connect: give the identity of your tenant that you got from the vendor, for example --set 'tls.allowedClientIdentities={spiffe://groupseal/tenant/<tenant id>}'" }}
 {{- end }}
-{{- if and .Values.tls.existingSecret .Values.tls.serverNames }}
-{{- fail "tls.serverNames is for the certificate that the service issues itself, but tls.existingSecret names a certificate: clear tls.serverNames and put the names into that certificate, or clear tls.existingSecret" }}
-{{- end }}
-{{- if and .Values.tls.caKey (not .Values.tls.existingSecret) }}
-{{- fail "tls.caKey names a key of tls.existingSecret, which is empty: set tls.existingSecret, or clear tls.caKey" }}
+{{- if and .Values.tls.existingSecret (not .Values.tls.serverName) }}
+{{- fail (printf "tls.serverName is empty, but tls.existingSecret names a certificate (Secret %s): set tls.serverName to a DNS name in that certificate, which the vendor's workers will check" .Values.tls.existingSecret) }}
 {{- end }}
 {{- if ge (int .Values.drainSeconds) (int .Values.terminationGracePeriodSeconds) }}
 {{- fail (printf "drainSeconds (%d) must be less than terminationGracePeriodSeconds (%d), which includes it: raise the latter" (int .Values.drainSeconds) (int .Values.terminationGracePeriodSeconds)) }}

@@ -66,21 +66,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 
-{{/* DNS names for the certificate that the service issues itself. */}}
-{{- define "encryption-service.serverNames" -}}
-{{- $name := include "encryption-service.fullname" . }}
-{{- $names := list
-  $name
-  (printf "%s.%s" $name .Release.Namespace)
-  (printf "%s.%s.svc" $name .Release.Namespace)
-  (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) }}
-{{- concat $names (default list .Values.tls.serverNames) | uniq | join "," }}
-{{- end }}
-
 {{/* Paths, names and numbers only: secrets are files, never variables. */}}
 {{- define "encryption-service.env" -}}
+# A folder of its own below the mount: the mount point belongs to root, and may hold lost+found.
 - name: GROUPSEAL_SERVICE_DATA_DIR
-  value: /var/lib/groupseal
+  value: /var/lib/groupseal/service
 - name: GROUPSEAL_SERVICE_LISTEN
   value: "0.0.0.0:8443"
 - name: GROUPSEAL_SERVICE_HEALTH_LISTEN
@@ -96,13 +86,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   value: /etc/groupseal/server-tls/tls.crt
 - name: GROUPSEAL_SERVICE_SERVER_KEY_FILE
   value: /etc/groupseal/server-tls/tls.key
-{{- with .Values.tls.caKey }}
 - name: GROUPSEAL_SERVICE_SERVER_CA_FILE
-  value: {{ printf "/etc/groupseal/server-tls/%s" . | quote }}
+  value: {{ printf "/etc/groupseal/server-tls/%s" .Values.tls.caKey | quote }}
 {{- end }}
-{{- else }}
-- name: GROUPSEAL_SERVICE_SERVER_NAMES
-  value: {{ include "encryption-service.serverNames" . | quote }}
+{{- with .Values.tls.serverName }}
+- name: GROUPSEAL_SERVICE_SERVER_NAME
+  value: {{ . | quote }}
 {{- end }}
 # Said openly, so that another default of a later version cannot change it unseen.
 - name: GROUPSEAL_SERVICE_TRUST_MODE
