@@ -11,6 +11,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 HELM = ROOT / ".tools" / "bin" / "helm"
 CHART = ROOT / "helm" / "encryption-service"
+CHART_FILE: dict[str, Any] = yaml.safe_load((CHART / "Chart.yaml").read_text())
 
 Manifest = dict[str, Any]
 Values = dict[str, Any]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import yaml
 from tests.charts.matrix import CASES, IDENTITY, MINIMAL, NO_CONTEXTS, NO_GROUP
 from tests.charts.rendering import (
     CHART,
+    CHART_FILE,
+    ROOT,
     HelmRefusedError,
     Manifest,
     Values,
@@ -38,11 +41,16 @@ def test_lint_finds_nothing() -> None:
 
 def test_chart_says_which_kubernetes_it_needs() -> None:
     """The oldest version that is validated here is the oldest that the chart accepts."""
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["kubeVersion"] == f">={OLDEST}-0"
+    assert CHART_FILE["kubeVersion"] == f">={OLDEST}-0"
     render(MINIMAL, kubernetes=OLDEST)
     with pytest.raises(HelmRefusedError, match="kubeVersion"):
         render(MINIMAL, kubernetes="1.30.9")
+
+
+def test_chart_installs_this_version_of_the_service() -> None:
+    """The chart's default image is the one of the project's own version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert CHART_FILE["appVersion"] == project["version"]
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
@@ -167,7 +175,7 @@ def umbrella(folder: Path, values: Values) -> list[Manifest]:
                 "dependencies": [
                     {
                         "name": CHART.name,
-                        "version": "0.1.0",
+                        "version": CHART_FILE["version"],
                         "condition": f"{CHART.name}.enabled",
                     }
                 ],
@@ -206,26 +214,27 @@ def immutable_fields(found: Manifest) -> Manifest:
     }
 
 
+def released_as(folder: Path, **changes: str) -> Path:
+    """A copy of the chart with other entries in its Chart.yaml."""
+    later = folder / CHART.name
+    shutil.copytree(CHART, later)
+    (later / "Chart.yaml").write_text(yaml.safe_dump(CHART_FILE | changes))
+    return later
+
+
 def test_immutable_fields_never_change(tmp_path: Path) -> None:
     """A release that changed one of these could not be upgraded to, ever."""
     golden = yaml.safe_load(GOLDEN.read_text())
     assert immutable_fields(stateful_set(render(MINIMAL))) == golden
 
-    later = tmp_path / CHART.name
-    shutil.copytree(CHART, later)
-    chart = yaml.safe_load((later / "Chart.yaml").read_text())
-    chart.update(version="9.9.9", appVersion="9.9.9")
-    (later / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    later = released_as(tmp_path, version="9.9.9", appVersion="9.9.9")
     labelled = merged(MINIMAL, {"commonLabels": {"team": "identity"}})
     assert immutable_fields(stateful_set(render(labelled, chart=later))) == golden
 
 
 def test_a_chart_release_alone_restarts_nothing(tmp_path: Path) -> None:
     """The pod template does not carry the chart's version."""
-    later = tmp_path / CHART.name
-    shutil.copytree(CHART, later)
-    text = (later / "Chart.yaml").read_text()
-    (later / "Chart.yaml").write_text(text.replace("\nversion: 0.1.0\n", "\nversion: 9.9.9\n"))
+    later = released_as(tmp_path, version="9.9.9")
     now, then = stateful_set(render(MINIMAL)), stateful_set(render(MINIMAL, chart=later))
     assert now["metadata"]["labels"] != then["metadata"]["labels"]
     assert now["spec"]["template"] == then["spec"]["template"]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.charts.matrix import CASES, MINIMAL, NO_CONTEXTS, NO_GROUP, OWN_CERTIFICATE
 from tests.charts.rendering import (
+    CHART_FILE,
     Manifest,
     containers,
     merged,
@@ -205,7 +206,7 @@ def test_objects_carry_the_common_labels(objects: list[Manifest]) -> None:
         labels = found["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == "seal"
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
-        assert labels["helm.sh/chart"] == "encryption-service-0.1.0"
+        assert labels["helm.sh/chart"] == f"encryption-service-{CHART_FILE['version']}"
         assert found["metadata"]["namespace"] == "security"
 
 
