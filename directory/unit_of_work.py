@@ -1,0 +1,47 @@
+"""The one place that commits: a unit of work per request or job."""
+
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine
+
+
+class UnitOfWork:
+    """One transaction on one connection: rolled back unless `commit` was called.
+
+    Row locks are taken in one order everywhere: users by id, then groups by id, then memberships.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction's connection; RuntimeError outside the `with` block."""
+        if self._connection is None:
+            raise RuntimeError("a unit of work is used inside its with block only")
+        return self._connection
+
+    def __enter__(self) -> Self:
+        if self._connection is not None:
+            raise RuntimeError("this unit of work is in use already")
+        self._connection = self._engine.connect()
+        return self
+
+    def commit(self) -> None:
+        """Makes everything so far durable; what follows is a new transaction."""
+        self.connection.commit()
+
+    def rollback(self) -> None:
+        """Undoes everything since the last commit."""
+        self.connection.rollback()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        connection, self._connection = self.connection, None
+        connection.close()  # rolls back what was not committed
