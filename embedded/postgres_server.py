@@ -66,7 +66,8 @@ class PostgresServer:
     """One database cluster in `folder`, served on 127.0.0.1 and `port`.
 
     The folder holds `cluster/` and the passwords (0600) of the superuser and of the role that the
-    product connects as, which is no superuser. `overrides` are server settings that replace ours.
+    product connects as, which is no superuser. The folder around it is taken to be the product's
+    own. `overrides` are server settings that replace ours.
     """
 
     def __init__(self, folder: Path, port: int, overrides: Mapping[str, str] | None = None) -> None:
@@ -83,6 +84,7 @@ class PostgresServer:
         make_private_folder(self._folder)
         identity = self._identity()
         identity.own(self._folder)
+        identity.let_pass(self._folder.parent)
         identity.demand_reach(self._cluster)
         identity.demand_reach(binaries() / "postgres")
         if not self._cluster.exists():

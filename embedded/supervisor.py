@@ -110,15 +110,25 @@ class Supervisor:
     def start(self, *specs: ChildSpec) -> None:
         """Start children side by side and return once each is ready.
 
+        Raises what `await_ready` raises.
+        """
+        self.launch(*specs)
+        self.await_ready(*specs)
+
+    def launch(self, *specs: ChildSpec) -> None:
+        """Start children without waiting."""
+        for spec in specs:
+            self._add(spec)
+
+    def await_ready(self, *specs: ChildSpec) -> None:
+        """Return once each of the launched children is ready.
+
         Raises StartFailedError (with its last lines of output) if one ends or takes too long,
         StopRequestedError if a signal came meanwhile.
         """
-        started = time.monotonic()
-        for spec in specs:
-            self._add(spec)
         waiting = list(specs)
         while waiting:
-            waiting = [spec for spec in waiting if not self._is_ready(spec, started)]
+            waiting = [spec for spec in waiting if not self._is_ready(spec)]
             self._turn(_POLL_SECONDS if waiting else 0)
             self.raise_if_stopping()
 
@@ -191,7 +201,7 @@ class Supervisor:
         self._guard.add(spec, process.pid)
         return process, reader
 
-    def _is_ready(self, spec: ChildSpec, since: float) -> bool:
+    def _is_ready(self, spec: ChildSpec) -> bool:
         child = self._children[spec.name]
         if child.failures:
             raise StartFailedError(
@@ -200,7 +210,7 @@ class Supervisor:
             )
         if spec.ready():
             return True
-        if time.monotonic() - since > spec.ready_within:
+        if time.monotonic() - child.started_at > spec.ready_within:
             raise StartFailedError(
                 f"{spec.name} was not ready within {spec.ready_within:g} s:\n"
                 f"{child.output.last_lines()}\nAll of its output is in {self._logs}."

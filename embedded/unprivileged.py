@@ -3,8 +3,8 @@
 PostgreSQL does not start as root. Where the kernel allows it, it then runs in a user namespace of
 its own, in which root's own user appears under an ordinary number: no file changes its owner, no
 folder its mode, and the server has none of root's capabilities. Where user namespaces are not
-allowed (some containers), it runs as an unprivileged user who owns the database folder only; all
-folders above must then be traversable by him, which is checked, never widened.
+allowed (some containers), it runs as an unprivileged user who owns the database folder only; the
+data folder around it lets him pass, and all folders above must: checked, never widened.
 """
 
 import functools
@@ -37,6 +37,12 @@ class Identity:
         """Give `path` to this user, if it is not our own one."""
         if self.kind == "user":
             os.chown(path, self.uid, self.gid)
+
+    def let_pass(self, folder: Path) -> None:
+        """Let this user traverse (not list) a folder of ours, if he is not our own one."""
+        status = folder.stat()
+        if self.kind == "user" and status.st_uid == os.geteuid():
+            folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
 
     def demand_reach(self, path: Path) -> None:
         """Raise EmbeddedError naming the first folder above `path` this user cannot pass."""

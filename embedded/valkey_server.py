@@ -44,6 +44,7 @@ class ValkeyServer:
             f"port {self._port}",
             "protected-mode yes",
             "daemonize no",
+            "loglevel warning",
             f"dir {_quoted(str(self._folder))}",
             "appendonly yes",
             "appendfsync everysec",

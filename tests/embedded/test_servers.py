@@ -1,5 +1,6 @@
 """PostgreSQL and Valkey as child processes: data survives, strangers do not get in."""
 
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from embedded.ports import PortBook, free_port
 from embedded.postgres_server import PostgresServer
 from embedded.unprivileged import Identity, identity_for_non_root
 from embedded.valkey_server import ValkeyServer
+from tests.support.folders import server_folder
 from tests.support.postgres import RunningPostgres
 from tests.support.valkey import RunningValkey
 
@@ -127,6 +129,23 @@ def test_root_is_told_what_to_do_where_it_has_no_user_namespaces(
     assert identity_for_non_root().kind == "user"
     with pytest.raises(EmbeddedError, match="Allow user namespaces"):
         identity_for_non_root(owner_uid=0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_without_user_namespaces_runs_postgres_as_a_user_who_owns_the_cluster_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unprivileged, "_works", lambda _identity: False)
+    with server_folder("other-user") as folder:
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        server = PostgresServer(data / "postgres", free_port())
+        with running(server, folder):
+            assert (data / "postgres" / "cluster").stat().st_uid != 0
+        assert (data / "postgres" / "postgres.password").stat().st_uid == 0
+        assert stat.S_IMODE(data.stat().st_mode) == 0o701
+        with running(server, folder):  # and again, by the owner of what is there
+            pass
 
 
 def test_valkey_keeps_its_data_when_killed_and_started_again(own_valkey: RunningValkey) -> None:

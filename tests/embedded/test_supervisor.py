@@ -6,8 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,24 +16,10 @@ from embedded.child_process import ChildSpec, environment_with
 from embedded.errors import StartFailedError
 from embedded.ready_file import ReadyFile
 from embedded.supervisor import Supervisor
+from tests.embedded.processes import lives, wait_until
 
 _FAMILY = Path(__file__).with_name("supervised_family.py")
 _PROJECT = Path(__file__).parents[2]
-
-
-def wait_until(condition: Callable[[], bool], within: float = 15.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        threading.Event().wait(0.02)
-
-
-def lives(pid: int) -> bool:
-    """Tell whether a process runs (a zombie that nobody reaped yet does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 class Family:
