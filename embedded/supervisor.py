@@ -26,7 +26,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.02
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
-_STABLE_AFTER_SECONDS = 10.0
+_STABLE_AFTER_SECONDS = 3.0
 _IDLE_SECONDS = 3600.0
 
 _Handler = Callable[[int, FrameType | None], object] | int | None

@@ -1,17 +1,6 @@
-"""Waiting for processes and files, with a deadline."""
+"""Which processes run."""
 
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-
-
-def wait_until(condition: Callable[[], bool], within: float = 15.0) -> None:
-    """Return once the condition holds; fail the test if it does not in time."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        threading.Event().wait(0.02)
 
 
 def lives(pid: int) -> bool:

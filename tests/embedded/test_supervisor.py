@@ -16,7 +16,8 @@ from embedded.child_process import ChildSpec, environment_with
 from embedded.errors import StartFailedError
 from embedded.ready_file import ReadyFile
 from embedded.supervisor import Supervisor
-from tests.embedded.processes import lives, wait_until
+from tests.embedded.processes import lives
+from tests.support.waiting import wait_for
 
 _FAMILY = Path(__file__).with_name("supervised_family.py")
 _PROJECT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ class Family:
             env=environment_with(PYTHONPATH=str(_PROJECT)),
             stdout=subprocess.DEVNULL,
         )
-        wait_until((folder / "pids.json").exists)
+        wait_for((folder / "pids.json").exists, 15, "the start of the children")
 
     @property
     def pids(self) -> dict[str, list[int]]:
@@ -58,7 +59,7 @@ def family(tmp_path: Path) -> Iterator[Family]:
 def test_a_killed_child_is_replaced_and_the_new_id_is_written(family: Family) -> None:
     before = family.pids
     os.kill(before["sleeper"][0], signal.SIGKILL)
-    wait_until(lambda: family.pids["sleeper"] not in (before["sleeper"], []))
+    wait_for(lambda: family.pids["sleeper"] not in (before["sleeper"], []), 15, "a replacement")
     assert lives(family.pids["sleeper"][0])
     assert family.pids["stubborn"] == before["stubborn"]
 
@@ -67,8 +68,8 @@ def test_what_a_killed_child_left_behind_is_killed_before_it_is_replaced(family:
     orphan = int((family.folder / "grandchild").read_text())
     before = family.pids["parent"]
     os.kill(before[0], signal.SIGKILL)
-    wait_until(lambda: family.pids["parent"] not in (before, []))
-    wait_until(lambda: not lives(orphan))
+    wait_for(lambda: family.pids["parent"] not in (before, []), 15, "a replacement")
+    wait_for(lambda: not lives(orphan), 15, "the end of the orphan")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -86,12 +87,12 @@ def test_nothing_survives_when_the_supervisor_is_killed(family: Family) -> None:
     everyone = family.everyone
     family.supervisor.kill()
     family.supervisor.wait()
-    wait_until(lambda: not [pid for pid in everyone if lives(pid)])
+    wait_for(lambda: not [pid for pid in everyone if lives(pid)], 15, "the end of everyone")
 
 
 def test_output_goes_to_a_log_file_of_the_child(family: Family) -> None:
     log = family.folder / "logs" / "sleeper.log"
-    wait_until(lambda: log.read_text() == "sleeping\n")
+    wait_for(lambda: log.read_text() == "sleeping\n", 15, "the line in the log")
 
 
 def _python(name: str, folder: Path, program: str, ready: Callable[[], bool]) -> ChildSpec:

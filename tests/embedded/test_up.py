@@ -1,15 +1,12 @@
 """`groupseal up`: everything on one machine, from one folder, and nothing left afterwards."""
 
-import json
 import os
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
@@ -17,50 +14,14 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from embedded.child_process import environment_with
 from embedded.cli import up
 from embedded.ports import free_port
-from tests.embedded.processes import family_of, lives, wait_until
+from tests.embedded.processes import family_of, lives
 from tests.support.folders import server_folder
+from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 
 _NAMES = {"postgres", "redis", "encryption-service", "gateway", "worker", "sweeper"}
-
-
-class Running:
-    """A running `groupseal up` over one data folder."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.ready_file = folder / "ready.json"
-        self.console = folder / "console"
-        command = [str(Path(sys.executable).with_name("groupseal")), "up"]
-        self.ready_file.unlink(missing_ok=True)  # a killed stack leaves it
-        started = time.monotonic()
-        with self.console.open("wb") as console:
-            self.process = subprocess.Popen(
-                [
-                    *command,
-                    "--data",
-                    str(folder / "data"),
-                    "--ready-file",
-                    self.ready_file,
-                    *options,
-                ],
-                stdout=console,
-                stderr=console,
-                env=environment_with(),
-            )
-        wait_until(lambda: self.ready_file.exists() or self.process.poll() is not None, 60)
-        self.seconds = time.monotonic() - started
-        assert self.process.poll() is None, self.console.read_text()
-
-    @property
-    def ready(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.ready_file.read_text())
-        return content
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +31,19 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def running(folder: Path) -> Iterator[Running]:
-    stack = Running(folder)
-    yield stack
-    stack.stop()
+def stack(folder: Path) -> Iterator[Stack]:
+    with Stack(folder) as running:
+        yield running
 
 
-def test_everything_serves_and_the_ready_file_says_where(running: Running) -> None:
-    ready = running.ready
-    assert stat.S_IMODE(running.ready_file.stat().st_mode) == 0o600
+def _process(stack: Stack) -> subprocess.Popen[bytes]:
+    assert stack._process is not None
+    return stack._process
+
+
+def test_everything_serves_and_the_ready_file_says_where(stack: Stack) -> None:
+    ready = stack.ready
+    assert stat.S_IMODE(stack._ready_file.stat().st_mode) == 0o600
     assert set(ready) == {
         *("tenant_id", "scim_base_url", "scim_token", "member_api_url", "fingerprint"),
         *("database_url", "redis_url", "service_data", "processes"),
@@ -93,53 +58,53 @@ def test_everything_serves_and_the_ready_file_says_where(running: Running) -> No
     with redis.Redis.from_url(ready["redis_url"]) as client:
         assert client.ping()
     assert httpx.get(f"{ready['member_api_url']}/member/v1/health").status_code == 200
-    assert ready["scim_token"] not in running.console.read_text()
+    assert ready["scim_token"] not in (stack.folder / "up.log").read_text()
 
 
 def test_a_restart_keeps_everything_and_is_quick(folder: Path) -> None:
-    first = Running(folder)
-    before = first.ready
-    assert first.stop(signal.SIGINT) == 0
-    assert not first.ready_file.exists()
-    second = Running(folder)
-    try:
-        assert second.seconds <= 6
-        assert {**second.ready, "processes": {}} == {**before, "processes": {}}
-    finally:
-        second.stop()
+    stack = Stack(folder)
+    with stack:
+        before = stack.ready
+    assert not stack._ready_file.exists()
+    started = time.monotonic()
+    with stack:
+        assert time.monotonic() - started <= 6
+        assert {**stack.ready, "processes": {}} == {**before, "processes": {}}
 
 
-def test_a_killed_component_comes_back_and_the_ready_file_follows(running: Running) -> None:
-    before = running.ready["processes"]
+def test_a_killed_component_comes_back_and_the_ready_file_follows(stack: Stack) -> None:
+    before = stack.ready["processes"]
     os.kill(before["worker"][0], signal.SIGKILL)
-    wait_until(lambda: running.ready["processes"]["worker"] not in (before["worker"], []))
-    assert running.ready["processes"]["gateway"] == before["gateway"]
+    wait_for(lambda: stack.pids("worker") not in (before["worker"], []), 15, "a new worker")
+    assert stack.ready["processes"]["gateway"] == before["gateway"]
 
 
-def test_a_killed_database_comes_back(running: Running) -> None:
-    before = running.ready["processes"]
+def test_a_killed_database_comes_back(stack: Stack) -> None:
+    before = stack.ready["processes"]
     os.kill(before["postgres"][0], signal.SIGKILL)
 
     def answers() -> bool:
         try:
-            psycopg.connect(running.ready["database_url"]).close()
+            psycopg.connect(stack.ready["database_url"]).close()
         except psycopg.OperationalError:
             return False
-        return bool(running.ready["processes"]["postgres"] != before["postgres"])
+        return bool(stack.pids("postgres") != before["postgres"])
 
-    wait_until(answers)
+    wait_for(answers, 15, "an answer of the new PostgreSQL")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_process_is_left(folder: Path, number: signal.Signals) -> None:
-    stack = Running(folder, "--workers", "2")
-    assert len(stack.ready["processes"]["worker"]) == 2
-    family = family_of(stack.process.pid)
-    stack.stop(number)
-    wait_until(lambda: not [pid for pid in family if lives(pid)])
+    with Stack(folder, "--workers", "2") as stack:
+        assert len(stack.pids("worker")) == 2
+        process = _process(stack)
+        family = family_of(process.pid)
+        process.send_signal(number)
+        assert process.wait(30) == (-number if number == signal.SIGKILL else 0)
+        wait_for(lambda: not [pid for pid in family if lives(pid)], 15, "the end of everyone")
 
 
-def test_a_second_stack_on_the_same_folder_is_refused(running: Running, folder: Path) -> None:
+def test_a_second_stack_on_the_same_folder_is_refused(stack: Stack, folder: Path) -> None:
     result = CliRunner().invoke(up, ["--data", str(folder / "data")])
     assert result.exit_code == 1
     assert "in use by another" in result.output
@@ -150,13 +115,10 @@ def test_servers_that_exist_are_used_and_none_of_our_own(
 ) -> None:
     monkeypatch.setenv("GROUPSEAL_DATABASE_URL", empty_database_url)
     monkeypatch.setenv("GROUPSEAL_REDIS_URL", redis_url)
-    stack = Running(tmp_path)
-    try:
+    with Stack(tmp_path) as stack:
         assert stack.ready["database_url"] == empty_database_url
         assert stack.ready["redis_url"] == redis_url
         assert set(stack.ready["processes"]) == _NAMES - {"postgres", "redis"}
-    finally:
-        stack.stop()
 
 
 def test_a_server_that_does_not_answer_is_an_error_without_its_password(tmp_path: Path) -> None:
