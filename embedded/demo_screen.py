@@ -1,0 +1,92 @@
+"""What a person sees of the demo: chapters of steps, each with what happened and what it proves."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+_INDENT = 2
+_WIDTH = 110
+_PLAIN_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Told:
+    """The outcome of a step: what happened, what that proves, and facts worth a line each."""
+
+    happened: str
+    proves: str = ""
+    facts: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: `doing` is shown while `act` runs, which raises if its claim does not hold."""
+
+    doing: str
+    act: Callable[[], Told]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Steps under one title."""
+
+    title: str
+    steps: Sequence[Step]
+
+
+class Screen:
+    """Plays chapters on a console: a live bar on a terminal, plain lines everywhere else."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        wanted = _WIDTH if self._console.is_terminal else _PLAIN_WIDTH
+        self._width = min(wanted, self._console.width) if self._console.is_terminal else wanted
+        self._console.width = self._width
+        self.doing = ""
+
+    def play(self, chapters: Sequence[Chapter]) -> None:
+        """Run every step in order. Whatever a step raises goes on; `doing` says which it was."""
+        bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        with bar:
+            task = bar.add_task("", total=sum(len(chapter.steps) for chapter in chapters))
+            for chapter in chapters:
+                self.say(Text(f"\n{chapter.title}", style="bold"))
+                for step in chapter.steps:
+                    self.doing = step.doing
+                    bar.update(task, description=f"{step.doing} …")
+                    started = time.monotonic()
+                    told = step.act()
+                    self._tell(told, time.monotonic() - started)
+                    bar.advance(task)
+
+    def say(self, line: Text | str) -> None:
+        """Print one line."""
+        self._console.print(line)
+
+    def _tell(self, told: Told, seconds: float) -> None:
+        line = Text("✓ ", style="green")
+        line.append(told.happened, style="default")
+        if seconds >= 0.1:
+            line.append(f"  {seconds:.1f} s", style="dim")
+        self.say(line)
+        if told.proves:
+            self._indented(Text(f"→ {told.proves}", style="cyan"))
+        for fact in told.facts:
+            self._indented(Text(fact, style="dim"))
+
+    def _indented(self, text: Text) -> None:
+        self._console.print(Padding(text, (0, 0, 0, _INDENT)))
