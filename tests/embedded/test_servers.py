@@ -117,8 +117,9 @@ def test_passwords_are_for_their_owner_only(tmp_path: Path) -> None:
 def test_a_folder_that_the_other_user_cannot_pass_is_named(tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o700)
+    (locked / "postgres").mkdir()
     with pytest.raises(EmbeddedError, match="chmod o\\+x"):
-        Identity("user", 65534, 65534).demand_reach(locked / "postgres" / "cluster")
+        Identity("user", 64999, 64999).demand_reach(locked / "postgres" / "cluster")
 
 
 def test_root_is_told_what_to_do_where_it_has_no_user_namespaces(
