@@ -1,10 +1,12 @@
 """What the chart tells the service is what the service reads."""
 
+import json
+
 import pytest
 
-from encryption_service.settings import ServiceSettings
-from tests.charts.matrix import CASES
-from tests.charts.rendering import containers, render
+from encryption_service.settings import ServiceSettings, load
+from tests.charts.matrix import CASES, MINIMAL
+from tests.charts.rendering import CHART, containers, merged, render
 
 pytestmark = pytest.mark.tools
 
@@ -24,13 +26,20 @@ def test_every_variable_is_a_setting_of_the_service(case: str) -> None:
     assert {name for name in names if name.startswith("GROUPSEAL_")} <= setting_names()
 
 
-@pytest.mark.parametrize("case", CASES)
+LOG_LEVELS = json.loads((CHART / "values.schema.json").read_text())["properties"]["logLevel"][
+    "enum"
+]
+ACCEPTED = CASES | {
+    f"log level {level}": merged(MINIMAL, {"logLevel": level}) for level in LOG_LEVELS
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
 def test_the_service_accepts_the_variables(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service's own validation accepts every value that the chart renders."""
-    (container,) = containers(render(CASES[case]))
-    variables = {v["name"]: v["value"] for v in container["env"]}
+    (container,) = containers(render(ACCEPTED[case]))
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    ServiceSettings()
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    load(ServiceSettings)
