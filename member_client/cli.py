@@ -216,15 +216,12 @@ def _export(secret: bytes, file: Path) -> None:
 @command("share", "Next: the group's members see it with `groupseal member read GROUP`.")
 @click.argument("group")
 @click.option("--text", help="What to share.")
-@click.option("--file", type=click.File("rb"), help="A file to share; default: standard input.")
-def share(
-    client: MemberClient, as_json: bool, group: str, text: str | None, file: BinaryIO | None
-) -> int:
+@click.option(
+    "--file", type=click.File("rb"), default="-", help="A file to share; default: standard input."
+)
+def share(client: MemberClient, as_json: bool, group: str, text: str | None, file: BinaryIO) -> int:
     """Share text or a file to a group: sealed to its key, signed by you."""
-    if text is not None and file is not None:
-        raise click.UsageError("give either --text or --file")
-    source = click.get_binary_stream("stdin") if file is None else file
-    content: bytes = source.read() if text is None else text.encode()
+    content = file.read() if text is None else text.encode()
     if not content:
         raise click.UsageError("there is nothing to share: the input is empty")
     shared = client.share(client.find_group(group), content)
