@@ -1,0 +1,60 @@
+"""The worker's composition root: everything it needs, put together once per process."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from directory.database import make_engine
+from directory.wake_up import make_redis
+from worker.client_certificates import Authority
+from worker.service_connections import ServiceConnections
+from worker.settings import WorkerSettings
+
+
+def _no_step(_: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(slots=True)
+class Wiring:
+    """What a job works with. `on_step` is told each step's name; a test may end the process there.
+
+    Steps: claimed, keys_sent, keys_answered, commands_sent, outcomes_received, entries_verified,
+    applying, applied, finished.
+    """
+
+    settings: WorkerSettings
+    engine: Engine
+    redis: Redis
+    services: ServiceConnections
+    # Who claims groups, for people to read.
+    owner: str
+    on_step: Callable[[str], None] = _no_step
+
+    @property
+    def refresh(self) -> timedelta:
+        """Age at which an idle tenant's ledger is read again."""
+        return timedelta(seconds=self.settings.ledger_refresh)
+
+    def close(self) -> None:
+        """Closes channels and connections."""
+        self.services.close()
+        self.redis.close()
+        self.engine.dispose()
+
+
+def make_wiring(settings: WorkerSettings) -> Wiring:
+    """Connects nothing yet: every connection is made when it is first used."""
+    return Wiring(
+        settings=settings,
+        # One holds the tenant's lease, one works.
+        engine=make_engine(settings.database_url, pool_size=3, application="groupseal worker"),
+        redis=make_redis(settings.redis_url),
+        services=ServiceConnections(Authority(settings.authority_dir), settings.call_timeout),
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+    )
