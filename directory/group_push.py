@@ -36,7 +36,10 @@ from directory.tenancy import TenantScope
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What a request says of a group. Names that are None stay as they are."""
+    """What a request says of a group.
+
+    Names that are None stay as they are; an empty external_id takes it away.
+    """
 
     display_name: str | None = None
     external_id: str | None = None
@@ -56,7 +59,7 @@ def create(scope: TenantScope, push: Push) -> Group:
     """Creates a group with its first members. Raises TakenError or TooManyUnresolvedError."""
     values = {value for operation in push.operations for value in operation.members}
     found = lock_users(scope, values)
-    group = create_group(scope, push.display_name or "", push.external_id)
+    group = create_group(scope, push.display_name or "", push.external_id or None)
     _apply_deltas(scope, group.id, push.operations, found)
     return group
 
@@ -78,7 +81,7 @@ def change(scope: TenantScope, group_id: UUID, push: Push, *, version: int | Non
         scope,
         group,
         group.display_name if push.display_name is None else push.display_name,
-        group.external_id if push.external_id is None else push.external_id,
+        group.external_id if push.external_id is None else push.external_id or None,
     )
     changed = renamed or moved > 0
     if changed:

@@ -1,0 +1,137 @@
+"""/Groups (RFC 7644 §3). What a request costs depends on what it changes, not on the group."""
+
+from uuid import UUID
+
+from flask import Blueprint, Response, request
+
+from directory import group_push
+from directory.errors import NotFoundError
+from directory.group_push import Push, Pushed
+from directory.groups import Group, read_group
+from directory.listings import list_groups, members_json_by_group
+from directory.memberships import canonical_uuid, members_json
+from directory.tenancy import TenantScope
+from scim_gateway.group_mapping import (
+    group_resource,
+    push_from,
+    push_from_patch,
+    with_members,
+)
+from scim_gateway.json_body import json_object
+from scim_gateway.list_queries import group_criteria, page_from
+from scim_gateway.patch_operations import parse_operations
+from scim_gateway.request_scope import ScimRequest, scim_request
+from scim_gateway.responses import (
+    Projection,
+    created,
+    list_response,
+    no_content,
+    resource_response,
+)
+from scim_gateway.versions import demanded_version, is_current
+
+
+def register(blueprint: Blueprint) -> None:
+    """Adds the routes."""
+    blueprint.add_url_rule("/Groups", "groups_create", create, methods=["POST"])
+    blueprint.add_url_rule("/Groups", "groups_find", find, methods=["GET"])
+    blueprint.add_url_rule("/Groups/<group_id>", "groups_read", read, methods=["GET"])
+    blueprint.add_url_rule("/Groups/<group_id>", "groups_replace", replace, methods=["PUT"])
+    blueprint.add_url_rule("/Groups/<group_id>", "groups_patch", patch, methods=["PATCH"])
+    blueprint.add_url_rule("/Groups/<group_id>", "groups_delete", delete, methods=["DELETE"])
+
+
+def create() -> Response:
+    """Creates a group with its first members."""
+    call = scim_request()
+    push = push_from(json_object(request), whole=False)
+
+    def use_case(scope: TenantScope) -> tuple[Group, bool]:
+        return group_push.create(scope, push), True
+
+    group = call.change(use_case)
+    location = f"{call.base_url}/Groups/{group.id}"
+    return created(_representation(call, group), group.version, location)
+
+
+def find() -> Response:
+    """A page of groups."""
+    call = scim_request()
+    projection = _projection()
+    page = page_from(request.args)
+    groups, total = list_groups(call.scope, group_criteria(request.args.get("filter")), page)
+    members: dict[UUID, str] | None = None
+    if groups and projection.has("members"):
+        members = members_json_by_group(call.scope, [group.id for group in groups])
+    resources = [
+        with_members(
+            projection.of(group_resource(group, call.base_url)),
+            None if members is None else members.get(group.id, "[]"),
+        )
+        for group in groups
+    ]
+    return list_response(resources, total, page.offset + 1)
+
+
+def read(group_id: str) -> Response:
+    """One group."""
+    call = scim_request()
+    group = read_group(call.scope, _id(group_id))
+    if is_current(request.headers.get("If-None-Match"), group.version):
+        return resource_response("", group.version, 304)
+    return resource_response(_representation(call, group), group.version)
+
+
+def replace(group_id: str) -> Response:
+    """PUT: the whole list of members, of any size; only rows that differ are touched."""
+    call = scim_request()
+    _change(call, _id(group_id), push_from(json_object(request), whole=True))
+    group = read_group(call.scope, _id(group_id))
+    return resource_response(_representation(call, group), group.version)
+
+
+def patch(group_id: str) -> Response:
+    """PATCH: 204, whatever the size of the group."""
+    call = scim_request()
+    push = push_from_patch(parse_operations(json_object(request)))
+    return no_content(_change(call, _id(group_id), push).version)
+
+
+def delete(group_id: str) -> Response:
+    """DELETE: ends every membership."""
+    call = scim_request()
+    version = demanded_version(request.headers.get("If-Match"))
+
+    def use_case(scope: TenantScope) -> tuple[None, bool]:
+        group_push.delete(scope, _id(group_id), version=version)
+        return None, True
+
+    call.change(use_case)
+    return no_content()
+
+
+def _change(call: ScimRequest, group_id: UUID, push: Push) -> Pushed:
+    version = demanded_version(request.headers.get("If-Match"))
+
+    def use_case(scope: TenantScope) -> tuple[Pushed, bool]:
+        pushed = group_push.change(scope, group_id, push, version=version)
+        return pushed, pushed.changed
+
+    return call.change(use_case)
+
+
+def _representation(call: ScimRequest, group: Group) -> str:
+    projection = _projection()
+    members = members_json(call.scope, group.id) if projection.has("members") else None
+    return with_members(projection.of(group_resource(group, call.base_url)), members)
+
+
+def _projection() -> Projection:
+    return Projection(request.args.get("attributes"), request.args.get("excludedAttributes"))
+
+
+def _id(text: str) -> UUID:
+    canonical = canonical_uuid(text)
+    if canonical is None:
+        raise NotFoundError("there is no group with this id")
+    return UUID(canonical)

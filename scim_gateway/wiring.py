@@ -1,0 +1,60 @@
+"""The composition root of the gateway: everything a process needs, made once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from directory.database import make_engine
+from directory.wake_up import make_redis
+from scim_gateway.settings import GatewaySettings
+from scim_gateway.waking import Waker
+
+_KEY = "groupseal"
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What requests use. `wake` is called after a commit that leaves a group dirty."""
+
+    settings: GatewaySettings
+    engine: Engine
+    wake: Callable[[UUID], None]
+    closing: Callable[[], None]
+
+    def close(self) -> None:
+        """Sends the hints that are left and closes the connections."""
+        self.closing()
+        self.engine.dispose()
+
+
+def wire(settings: GatewaySettings) -> Wiring:
+    """Makes engine and Redis client; neither connects before it is used."""
+    engine = make_engine(
+        settings.database_url,
+        pool_size=settings.gateway_threads,
+        application="groupseal-gateway",
+    )
+    redis = make_redis(settings.redis_url)
+    waker = Waker(redis)
+
+    def closing() -> None:
+        waker.close()
+        redis.close()
+
+    return Wiring(settings, engine, waker, closing)
+
+
+def wiring() -> Wiring:
+    """The wiring of the application that answers the present request."""
+    value = current_app.extensions[_KEY]
+    if not isinstance(value, Wiring):
+        raise TypeError("the application was made without wiring")
+    return value
+
+
+def attach(extensions: dict[str, object], value: Wiring) -> None:
+    """Gives an application its wiring."""
+    extensions[_KEY] = value
