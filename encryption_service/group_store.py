@@ -1,0 +1,222 @@
+"""Groups at rest: their state, rosters, grants, and what is left to do."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from encryption_service.key_store import KeyName
+from groupseal.ledger import EMPTY_ROSTER_DIGEST
+
+# Asking for one member costs about as much as reading twenty of a roster in order.
+_LOOKUP_COST = 20
+
+
+@dataclass(slots=True)
+class Group:
+    """A group's row. Epoch 0: none was opened yet; `last_position` None: it has no entry yet."""
+
+    group_id: bytes
+    number: int = 0
+    last_position: int | None = None
+    epoch: int = 0
+    is_open: bool = False
+    public_key: bytes = b""
+    roster_digest: bytes = EMPTY_ROSTER_DIGEST
+    roster_size: int = 0
+    sealed_secret: bytes = b""
+    display_name: str | None = None
+    identity_provider_group_id: str | None = None
+    # Milliseconds: when the opening under way began, how long the last one took, when it ended.
+    opening_started_ms: int | None = None
+    opening_took_ms: int = 0
+    opening_ended_ms: int = 0
+    needs_work: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        """An epoch was closed and the next one is not open."""
+        return self.epoch > 0 and not self.is_open
+
+
+_COLUMNS = (
+    "group_id, number, last_position, epoch, is_open, public_key, roster_digest, roster_size, "
+    "sealed_secret, display_name, identity_provider_group_id, opening_started_ms, "
+    "opening_took_ms, opening_ended_ms, needs_work"
+)
+_LOAD = f"SELECT {_COLUMNS} FROM groups WHERE group_id = ?"  # noqa: S608 # constant columns
+_SAVE = (
+    f"INSERT OR REPLACE INTO groups ({_COLUMNS}) "  # noqa: S608 # constant columns
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class GroupStore:
+    """Reads and writes inside the writer's transactions."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        row = connection.execute("SELECT coalesce(max(number), 0) FROM groups").fetchone()
+        self._last_number = int(row[0])
+
+    def load(self, group_id: bytes) -> Group | None:
+        row = self._connection.execute(_LOAD, (group_id,)).fetchone()
+        if row is None:
+            return None
+        group = Group(*row)
+        group.is_open, group.needs_work = bool(row[4]), bool(row[14])
+        return group
+
+    def new(self, group_id: bytes) -> Group:
+        """A group without an entry, with a number of its own. Saved like any other."""
+        self._last_number += 1  # a number lost to a rollback is no loss
+        return Group(group_id, number=self._last_number)
+
+    def save(self, group: Group) -> None:
+        self._connection.execute(
+            _SAVE,
+            (
+                group.group_id,
+                group.number,
+                group.last_position,
+                group.epoch,
+                group.is_open,
+                group.public_key,
+                group.roster_digest,
+                group.roster_size,
+                group.sealed_secret,
+                group.display_name,
+                group.identity_provider_group_id,
+                group.opening_started_ms,
+                group.opening_took_ms,
+                group.opening_ended_ms,
+                group.needs_work,
+            ),
+        )
+
+    def with_work(self) -> list[bytes]:
+        """Groups that have something left to do, as after a crash."""
+        rows = self._connection.execute("SELECT group_id FROM groups WHERE needs_work = 1")
+        return [row[0] for row in rows]
+
+    # The roster as the ledger records it
+
+    def on_roster(self, group: Group, members: Sequence[bytes]) -> set[bytes]:
+        """Those of the members who are on the roster."""
+        if group.roster_size == 0 or not members:
+            return set()
+        if len(members) * _LOOKUP_COST < group.roster_size:
+            query = "SELECT 1 FROM roster WHERE number = ? AND member = ?"
+            execute = self._connection.execute
+            return {m for m in members if execute(query, (group.number, m)).fetchone()}
+        rows = self._connection.execute(
+            "SELECT member FROM roster WHERE number = ?", (group.number,)
+        )
+        return {row[0] for row in rows}.intersection(members)
+
+    def change_roster(self, group: Group, joined: Sequence[bytes], left: Sequence[bytes]) -> None:
+        """Takes members in and out; who is out holds no grant and waits for none."""
+        number = group.number
+        self._connection.executemany(
+            "INSERT INTO roster (number, member) VALUES (?, ?)", [(number, m) for m in joined]
+        )
+        gone = [(number, member) for member in left]
+        for statement in (
+            "DELETE FROM roster WHERE number = ? AND member = ?",
+            "DELETE FROM grants WHERE number = ? AND member = ?",
+            "DELETE FROM pending_grants WHERE number = ? AND member = ?",
+        ):
+            self._connection.executemany(statement, gone)
+        group.roster_size += len(joined) - len(left)
+
+    # Changes that wait for the next epoch, because a closed one records none
+
+    def roster_changes(self, group: Group) -> tuple[list[bytes], list[bytes]]:
+        """Who will join and who will leave with the next epoch, each in ascending order."""
+        rows = self._connection.execute(
+            "SELECT member, joins FROM roster_changes WHERE number = ? ORDER BY member",
+            (group.number,),
+        ).fetchall()
+        return [m for m, joins in rows if joins], [m for m, joins in rows if not joins]
+
+    def replace_roster_changes(
+        self, group: Group, joined: Iterable[bytes], left: Iterable[bytes]
+    ) -> None:
+        number = group.number
+        self._connection.execute("DELETE FROM roster_changes WHERE number = ?", (number,))
+        self._connection.executemany(
+            "INSERT INTO roster_changes (number, member, joins) VALUES (?, ?, ?)",
+            [(number, m, 1) for m in joined] + [(number, m, 0) for m in left],
+        )
+
+    # Grants
+
+    def any_granted(self, group: Group, members: Iterable[bytes]) -> bool:
+        """Whether one of the members holds a grant of the group's current epoch."""
+        query = "SELECT 1 FROM grants WHERE number = ? AND member = ? AND epoch = ?"
+        execute = self._connection.execute
+        return any(execute(query, (group.number, m, group.epoch)).fetchone() for m in members)
+
+    def granted(self, group: Group, names: Iterable[KeyName]) -> list[KeyName]:
+        """Those of the (member, key) pairs that hold a grant of the current epoch."""
+        query = "SELECT epoch FROM grants WHERE number = ? AND member = ? AND key_id = ?"
+        current = (group.epoch,)
+        execute = self._connection.execute
+        return [n for n in names if execute(query, (group.number, *n)).fetchone() == current]
+
+    def add_grants(self, group: Group, names: Iterable[KeyName]) -> None:
+        number, epoch = group.number, group.epoch
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO grants (number, member, key_id, epoch) VALUES (?, ?, ?, ?)",
+            [(number, member, key_id, epoch) for member, key_id in names],
+        )
+
+    def count_keys(self, group: Group, limit: int) -> int:
+        """Bound keys of everyone on the roster, counted up to `limit`."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM roster r JOIN member_keys k "
+            "ON k.member = r.member WHERE r.number = ? LIMIT ?)",
+            (group.number, limit),
+        ).fetchone()
+        return int(row[0])
+
+    # Grants that are due
+
+    def pending(self, group: Group, limit: int) -> list[KeyName]:
+        """The first grants that are due, in ascending order."""
+        return self._connection.execute(
+            "SELECT member, key_id FROM pending_grants WHERE number = ? "
+            "ORDER BY member, key_id LIMIT ?",
+            (group.number, limit),
+        ).fetchall()
+
+    def has_pending(self, group: Group) -> bool:
+        return bool(self.pending(group, 1))
+
+    def add_pending(self, group: Group, names: Iterable[KeyName]) -> None:
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO pending_grants (number, member, key_id) VALUES (?, ?, ?)",
+            [(group.number, *name) for name in names],
+        )
+
+    def remove_pending(self, group: Group, names: Iterable[KeyName]) -> None:
+        self._connection.executemany(
+            "DELETE FROM pending_grants WHERE number = ? AND member = ? AND key_id = ?",
+            [(group.number, *name) for name in names],
+        )
+
+    def clear_pending(self, group: Group) -> None:
+        self._connection.execute("DELETE FROM pending_grants WHERE number = ?", (group.number,))
+
+    def add_pending_everywhere(self, member: bytes, key_id: bytes) -> list[bytes]:
+        """Makes a newly bound key due in every group of its member; returns these groups."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO pending_grants (number, member, key_id) "
+            "SELECT number, member, ? FROM roster WHERE member = ?",
+            (key_id, member),
+        )
+        rows = self._connection.execute(
+            "UPDATE groups SET needs_work = 1 "
+            "WHERE number IN (SELECT number FROM roster WHERE member = ?) RETURNING group_id",
+            (member,),
+        )
+        return [row[0] for row in rows.fetchall()]

@@ -1,0 +1,36 @@
+"""When an epoch is kept, replaced at once, or closed first. Pure: numbers in, a decision out."""
+
+from enum import Enum
+
+# Up to so many grants, closing and opening are one entry.
+SMALL_GROUP = 64
+# I5: while removals keep coming, the next opening waits up to so many times what the last took.
+_DELAY_FACTOR = 10
+# An opening that took less than this is never worth waiting for.
+_CHEAP_OPENING_MS = 20
+
+
+class Decision(Enum):
+    """What a change of a roster does to the epoch."""
+
+    KEEP = "keep"
+    # Close the old epoch and open the next in one entry.
+    ROTATE = "rotate"
+    # Close the old epoch in an entry of its own; the next one opens when it is due.
+    CLOSE = "close"
+
+
+def decide(*, loses_a_grant: bool, remaining_keys: int) -> Decision:
+    """`loses_a_grant`: someone who leaves holds the epoch's secret."""
+    if not loses_a_grant:
+        return Decision.KEEP
+    return Decision.ROTATE if remaining_keys <= SMALL_GROUP else Decision.CLOSE
+
+
+def opening_due_ms(
+    *, took_ms: int, ended_ms: int, remaining_keys: int, longest_delay_ms: int
+) -> int:
+    """When the next epoch may open, given how long the last opening took and when it ended."""
+    if remaining_keys <= SMALL_GROUP or took_ms < _CHEAP_OPENING_MS:
+        return ended_ms
+    return ended_ms + min(_DELAY_FACTOR * took_ms, longest_delay_ms)

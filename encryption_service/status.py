@@ -1,0 +1,47 @@
+"""How the store is, for an operator; read beside a running service, without the root key."""
+
+from pathlib import Path
+from typing import Any
+
+from encryption_service.errors import StoreError
+from encryption_service.ledger_store import ledger_size, read_service
+from encryption_service.store import Store, snapshot
+from groupseal.entries import Entry, OrganisationCreated
+from groupseal.identifiers import fingerprint, identifier_to_text
+from groupseal.reasons import Reason
+
+
+def read_status(data_dir: Path) -> dict[str, Any]:
+    """Facts by name. Raises StoreError."""
+    with Store(data_dir).reader() as connection, snapshot(connection):
+        service = read_service(connection)
+        row = connection.execute("SELECT entry FROM entries WHERE position = 0").fetchone()
+        if service is None or row is None:
+            raise StoreError(
+                "the store holds no organisation yet: start `encryption-service serve`"
+            )
+        created = Entry.from_bytes(row[0]).body
+        if not isinstance(created, OrganisationCreated):
+            raise StoreError("the ledger does not begin with an organisation: run fsck")
+        groups, closed, working = connection.execute(
+            "SELECT count(*), coalesce(sum(epoch > 0 AND NOT is_open), 0), "
+            "coalesce(sum(needs_work), 0) FROM groups"
+        ).fetchone()
+        keys = connection.execute("SELECT count(*) FROM member_keys").fetchone()[0]
+        pending = connection.execute("SELECT count(*) FROM pending_grants").fetchone()[0]
+        reason = Reason(service.halted_reason) if service.halted_reason else None
+        return {
+            "organisation_id": identifier_to_text(service.organisation),
+            "fingerprint": fingerprint(created.signing_public_key),
+            "trust_mode": created.trust_mode.name.lower(),
+            "ledger_size": ledger_size(connection),
+            "acknowledged_size": service.acknowledged_size,
+            "bound_keys": keys,
+            "groups": groups,
+            "groups_between_epochs": closed,
+            "groups_with_work": working,
+            "grants_due": pending,
+            "halted_reason": reason,
+            "halted_detail": service.halted_detail,
+            "remedy": reason.remedy if reason else None,
+        }

@@ -1,0 +1,223 @@
+"""Processes that seal: HPKE holds the interpreter's lock, so only processes use every core.
+
+Each child answers one frame of jobs with one frame of results, over a pipe of its own; frames are
+plain bytes, nothing is pickled. A child loads each public key, seals, and hashes the envelope, so
+that the service only joins what comes back. A child whose parent is gone ends by itself.
+"""
+
+import hashlib
+import signal
+import struct
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from encryption_service.errors import SealingError
+from encryption_service.key_store import SealingKey
+from encryption_service.sealing import SEALERS
+from encryption_service.secret_bytes import SecretBytes
+from groupseal.envelopes import GROUP_SECRET_LENGTH, envelope_info
+
+# Seals in one frame: enough to make the way worth it, few enough to share the work out evenly.
+_LARGEST_CHUNK = 200
+_SMALLEST_CHUNK = 8
+# Fewer seals than this cost less here than the way to a child and back.
+_INLINE = 4
+_JOB = struct.Struct(f">{GROUP_SECRET_LENGTH}s16s16sII")
+_KEY = struct.Struct(">16s32sHH")
+_RESULT = struct.Struct(">II")
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class SealJob:
+    """One group secret for a list of devices."""
+
+    secret: SecretBytes
+    organisation: bytes
+    group: bytes
+    epoch: int
+    keys: Sequence[SealingKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The parts `grants` and `envelopes` of an entry, in the order of the job's keys."""
+
+    grants: bytes = b""
+    envelopes: bytes = b""
+
+
+class WrapPool:
+    """A fixed number of sealing processes."""
+
+    def __init__(self, processes: int) -> None:
+        self._children = [_Child() for _ in range(processes)]
+        self._threads = ThreadPoolExecutor(processes, "seal")
+        self._idle = list(self._children)
+
+    def start(self) -> None:
+        """Starts the children; to be called before gRPC is, and from one thread."""
+        for child in self._children:
+            child.start()
+
+    def stop(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        for child in self._children:
+            child.stop()
+
+    def seal(self, jobs: Sequence[SealJob]) -> list[Sealed]:
+        """Seals all jobs on all cores. Raises SealingError."""
+        total = sum(len(job.keys) for job in jobs)
+        if total <= _INLINE:
+            return [_seal_here(job) for job in jobs]
+        share = total // (2 * len(self._children)) + 1
+        frames = list(_frames(jobs, min(max(share, _SMALLEST_CHUNK), _LARGEST_CHUNK)))
+        answers = list(self._threads.map(self._ask, (frame for frame, _ in frames)))
+        pieces: list[list[tuple[bytes, bytes]]] = [[] for _ in jobs]
+        for (_, numbers), answer in zip(frames, answers, strict=True):
+            for number, piece in zip(numbers, _read_results(answer), strict=True):
+                pieces[number].append(piece)
+        return [_join(piece, len(job.keys)) for piece, job in zip(pieces, jobs, strict=True)]
+
+    def _ask(self, frame: bytes) -> bytes:
+        # As many threads as children: there is always one that is idle.
+        child = self._idle.pop()
+        try:
+            return child.ask(frame)
+        finally:
+            self._idle.append(child)
+
+
+class _Child:
+    """One sealing process, started again when it died."""
+
+    def __init__(self) -> None:
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+
+    def start(self) -> None:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=seal_until_eof, args=(theirs,), daemon=True, name="seal")
+        process.start()
+        theirs.close()
+        self._process, self._pipe = process, ours
+
+    def stop(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.join(2)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+        self._process = self._pipe = None
+
+    def ask(self, frame: bytes) -> bytes:
+        for _ in range(2):
+            try:
+                if self._pipe is None:
+                    self.start()
+                if self._pipe is None:
+                    break
+                self._pipe.send_bytes(frame)
+                answer = self._pipe.recv_bytes()
+            except (EOFError, OSError):
+                self.stop()  # it died: a new one gets the frame again
+                continue
+            if not answer:
+                raise SealingError("a sealing process refused a public key: run fsck")
+            return answer
+        raise SealingError("the sealing processes die at once: look at memory limits and logs")
+
+
+def seal_until_eof(pipe: Connection) -> None:
+    """Main of a child: answers frames until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    with pipe:
+        while True:
+            try:
+                frame = pipe.recv_bytes()
+            except (EOFError, OSError):
+                return
+            try:
+                answer = seal_frame(frame)
+            except ValueError:
+                answer = b""
+            pipe.send_bytes(answer)
+
+
+def seal_frame(frame: bytes) -> bytes:
+    """Jobs in, results out: count of grants, length of envelopes, then both."""
+    at = 0
+    results: list[bytes] = []
+    while at < len(frame):
+        secret, organisation, group, epoch, count = _JOB.unpack_from(frame, at)
+        at += _JOB.size
+        grants: list[bytes] = []
+        envelopes: list[bytes] = []
+        for _ in range(count):
+            member, key_id, suite, length = _KEY.unpack_from(frame, at)
+            at += _KEY.size + length
+            info = envelope_info(organisation, group, epoch, member, key_id)
+            envelope = SEALERS[suite](secret, frame[at - length : at], info)
+            grants += (member, key_id, hashlib.sha256(envelope).digest())
+            envelopes += (_LENGTH.pack(len(envelope)), envelope)
+        body = b"".join(envelopes)
+        results += (_RESULT.pack(count, len(body)), b"".join(grants), body)
+    return b"".join(results)
+
+
+def _seal_here(job: SealJob) -> Sealed:
+    try:
+        answer = seal_frame(_job_frame(job, job.keys))
+    except ValueError as error:
+        raise SealingError("a bound public key cannot be sealed to: run fsck") from error
+    return _join(list(_read_results(answer)), len(job.keys))
+
+
+def _frames(jobs: Sequence[SealJob], chunk: int) -> Iterator[tuple[bytes, list[int]]]:
+    """Frames of about one chunk of seals, each with the numbers of the jobs in it."""
+    frame: list[bytes] = []
+    numbers: list[int] = []
+    room = chunk
+    for number, job in enumerate(jobs):
+        for start in range(0, len(job.keys), chunk):
+            keys = job.keys[start : start + chunk]
+            if len(keys) > room and frame:
+                yield b"".join(frame), numbers
+                frame, numbers, room = [], [], chunk
+            frame.append(_job_frame(job, keys))
+            numbers.append(number)
+            room -= len(keys)
+    if frame:
+        yield b"".join(frame), numbers
+
+
+def _job_frame(job: SealJob, keys: Sequence[SealingKey]) -> bytes:
+    header = _JOB.pack(job.secret.reveal(), job.organisation, job.group, job.epoch, len(keys))
+    frame, pack = [header], _KEY.pack
+    for member, key_id, suite, public_key in keys:
+        frame += (pack(member, key_id, suite, len(public_key)), public_key)
+    return b"".join(frame)
+
+
+def _read_results(answer: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at < len(answer):
+        count, length = _RESULT.unpack_from(answer, at)
+        at += _RESULT.size
+        end = at + 80 * count
+        yield answer[at:end], answer[end : end + length]
+        at = end + length
+
+
+def _join(pieces: Sequence[tuple[bytes, bytes]], count: int) -> Sealed:
+    if not count:
+        return Sealed()
+    envelopes = [_LENGTH.pack(count), *(envelopes for _, envelopes in pieces)]
+    return Sealed(b"".join(grants for grants, _ in pieces), b"".join(envelopes))

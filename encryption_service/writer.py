@@ -1,0 +1,333 @@
+"""The one thread that writes, with group commit.
+
+It takes what is waiting, does all of it in one transaction, and answers after the commit. If a
+transaction fails and held several things, each is done again alone, so that one bad command fails
+by itself. Groups with work left (further batches, openings that are due) are taken up in between,
+one step at a time, so that a large group never keeps small ones waiting for long.
+"""
+
+import heapq
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeVar
+
+import structlog
+
+from encryption_service.bindings import Binder, BindingAnswer, Offer
+from encryption_service.errors import BusyError, HaltedError
+from encryption_service.ledger_store import LedgerAppender
+from encryption_service.reconcile import Answer, GroupCommand, Outcome, Reconciler, Step
+from encryption_service.wrap_pool import Sealed, WrapPool
+from groupseal.grants import MAX_BATCH
+from groupseal.reasons import Reason
+
+_log = structlog.get_logger(__name__)
+# Most things in one transaction; more would only make the first of them wait.
+_MOST_COMMANDS = 128
+_MOST_BINDINGS = 512
+_RETRY_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class CommandItem:
+    """A command that waits; `started` is set once its roster is durable."""
+
+    command: GroupCommand
+    answer: "Future[Answer]" = field(default_factory=Future)
+    started: bool = False
+    refusals: tuple[tuple[bytes, Reason], ...] = ()
+
+
+@dataclass(slots=True)
+class BindingItem:
+    """An offered key that waits."""
+
+    offer: Offer
+    answer: "Future[BindingAnswer]" = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class TaskItem:
+    """Anything else that writes: acknowledgements, pruning, halting."""
+
+    task: Callable[[sqlite3.Connection], Any]
+    answer: "Future[Any]" = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class WorkItem:
+    """A group that has a step to go on with."""
+
+    group_id: bytes
+
+
+Item = CommandItem | BindingItem | TaskItem | WorkItem
+_Waiting = TypeVar("_Waiting", CommandItem, BindingItem, TaskItem)
+
+
+class Writer:
+    """Owner of the writing connection."""
+
+    def __init__(
+        self,
+        *,
+        connection: sqlite3.Connection,
+        ledger: LedgerAppender,
+        reconciler: Reconciler,
+        binder: Binder,
+        pool: WrapPool,
+        on_step: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._reconciler = reconciler
+        self._binder = binder
+        self._pool = pool
+        self._on_step = on_step
+        self._wake = threading.Condition()
+        self._queue: deque[Item] = deque()
+        self._ready: dict[bytes, None] = {}
+        self._delayed: list[tuple[float, bytes]] = []
+        self._waiters: dict[bytes, list[CommandItem]] = {}
+        self._halted: Reason | None = None
+        self._stopping = False
+        self._turn = False
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    # Called from other threads
+
+    def start(self, groups_with_work: Sequence[bytes], halted: Reason | None) -> None:
+        self._halted = halted
+        self._ready.update(dict.fromkeys(groups_with_work))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finishes the transaction under way; what waits is refused and may be repeated."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def halted(self) -> Reason | None:
+        """Why nothing is written any more, if so."""
+        return self._halted
+
+    def halt(self, reason: Reason) -> None:
+        """No command is carried out from here on."""
+        self._halted = reason
+
+    def command(self, command: GroupCommand) -> CommandItem:
+        return self._put(CommandItem(command))
+
+    def bind(self, offer: Offer) -> BindingItem:
+        return self._put(BindingItem(offer))
+
+    def task(self, task: Callable[[sqlite3.Connection], Any]) -> "Future[Any]":
+        """Has something small written; its result comes once it is durable."""
+        return self._put(TaskItem(task)).answer
+
+    def _put(self, item: _Waiting) -> _Waiting:
+        with self._wake:
+            if self._stopping:
+                raise BusyError(Reason.SERVICE_UNAVAILABLE, "the service is stopping")
+            self._queue.append(item)
+            self._wake.notify()
+        return item
+
+    # The writer's thread
+
+    def _run(self) -> None:
+        while items := self._take():
+            self._carry_out(items)
+        stopping = BusyError(Reason.SERVICE_UNAVAILABLE, "the service is stopping")
+        with self._wake:
+            left = [item for item in self._queue if not isinstance(item, WorkItem)]
+        waiting = [item for items in self._waiters.values() for item in items]
+        for item in (*left, *waiting):
+            item.answer.set_exception(stopping)
+
+    def _take(self) -> list[Item]:
+        """What the next transaction is about; empty when the writer shall end."""
+        with self._wake:
+            while not self._stopping:
+                now = monotonic()
+                while self._delayed and self._delayed[0][0] <= now:
+                    self._ready[heapq.heappop(self._delayed)[1]] = None
+                if self._halted:
+                    self._ready.clear()
+                if self._queue or self._ready:
+                    return self._choose()
+                self._wake.wait(self._delayed[0][0] - now if self._delayed else None)
+        return []
+
+    def _choose(self) -> list[Item]:
+        self._turn = not self._turn
+        if self._ready and (self._turn or not self._queue):
+            groups = list(self._ready)[:_MOST_COMMANDS]
+            for group_id in groups:
+                del self._ready[group_id]
+            return [WorkItem(group_id) for group_id in groups]
+        kind = type(self._queue[0])
+        most = _MOST_BINDINGS if kind is BindingItem else _MOST_COMMANDS
+        items: list[Item] = []
+        groups_seen: set[bytes] = set()
+        while self._queue and type(self._queue[0]) is kind and len(items) < most:
+            head = self._queue[0]
+            if isinstance(head, CommandItem):
+                if head.command.group_id in groups_seen:
+                    break  # it must see what the one before it did
+                groups_seen.add(head.command.group_id)
+            items.append(self._queue.popleft())
+        return items
+
+    def _carry_out(self, items: list[Item]) -> None:
+        if self._halted and not isinstance(items[0], TaskItem):
+            for item in items:
+                self._fail(item, HaltedError(self._halted))
+            return
+        try:
+            self._transaction(items)
+        except Exception as error:  # noqa: BLE001 # whatever it was, the next command is another
+            self._roll_back()
+            if len(items) == 1:
+                _log.error("transaction_failed", kind=type(items[0]).__name__, error=repr(error))
+                self._fail(items[0], error)
+                return
+            for item in items:
+                self._carry_out([item])
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._ledger.reload()
+
+    def _transaction(self, items: list[Item]) -> None:
+        size = self._ledger.size
+        self._connection.execute("BEGIN IMMEDIATE")
+        answers = self._plan_and_finish(items)
+        if self._ledger.size != size:
+            self._ledger.save()
+        self._on_step("before commit")
+        self._connection.execute("COMMIT")
+        self._on_step("committed")
+        for answer in answers:
+            answer()
+
+    def _plan_and_finish(self, items: list[Item]) -> list[Callable[[], None]]:
+        """Everything inside the transaction; returns what is said after the commit."""
+        answers: list[Callable[[], None]] = []
+        steps: list[tuple[CommandItem | WorkItem, Step]] = []
+        seals = 0
+        for number, item in enumerate(items):
+            if isinstance(item, TaskItem):
+                answers.append(_answering(item, item.task(self._connection)))
+            elif isinstance(item, BindingItem):
+                answer, groups = self._binder.bind(item.offer)
+                answers.append(self._bound(item, answer, groups))
+            else:
+                step = self._plan(item)
+                if step is not None:
+                    steps.append((item, step))
+                    seals += len(step.seal.keys) if step.seal else 0
+                if seals >= MAX_BATCH:
+                    answers.append(self._put_back(items[number + 1 :]))
+                    break
+        if steps:
+            self._on_step("planned")
+            self._seal_and_finish([step for _, step in steps])
+            answers += [self._settled(item, step) for item, step in steps]
+        return answers
+
+    def _plan(self, item: CommandItem | WorkItem) -> Step | None:
+        if isinstance(item, CommandItem):
+            return self._reconciler.command(item.command)
+        return self._reconciler.advance(item.group_id)
+
+    def _seal_and_finish(self, steps: Sequence[Step]) -> None:
+        sealing = [step for step in steps if step.seal is not None]
+        results = self._pool.seal([step.seal for step in sealing if step.seal is not None])
+        if sealing:
+            self._on_step("sealed")
+        sealed = {id(step): result for step, result in zip(sealing, results, strict=True)}
+        for step in steps:
+            if step.finish is not None:
+                step.finish(sealed.get(id(step), Sealed()))
+
+    # After the commit
+
+    def _put_back(self, items: Sequence[Item]) -> Callable[[], None]:
+        def put_back() -> None:
+            with self._wake:
+                for item in reversed(items):
+                    if isinstance(item, WorkItem):
+                        self._ready[item.group_id] = None
+                    else:
+                        self._queue.appendleft(item)
+
+        return put_back
+
+    def _bound(
+        self, item: BindingItem, answer: BindingAnswer, groups: Sequence[bytes]
+    ) -> Callable[[], None]:
+        def bound() -> None:
+            item.answer.set_result(answer)
+            with self._wake:
+                self._ready.update(dict.fromkeys(groups))
+
+        return bound
+
+    def _settled(self, item: CommandItem | WorkItem, step: Step) -> Callable[[], None]:
+        def settled() -> None:
+            group_id = step.group.group_id
+            if isinstance(item, CommandItem):
+                if step.answer is not None:
+                    item.answer.set_result(step.answer)
+                    return
+                item.refusals, item.started = step.refusals, True
+                self._waiters.setdefault(group_id, []).append(item)
+            if step.delay_ms is not None:
+                heapq.heappush(self._delayed, (monotonic() + step.delay_ms / 1000, group_id))
+                self._answer_waiters(step, Outcome.DELAYED)
+            elif step.group.needs_work:
+                with self._wake:
+                    self._ready[group_id] = None
+            else:
+                self._answer_waiters(step, Outcome.DONE)
+
+        return settled
+
+    def _answer_waiters(self, step: Step, outcome: Outcome) -> None:
+        delayed = outcome is Outcome.DELAYED
+        for item in self._waiters.pop(step.group.group_id, []):
+            item.answer.set_result(
+                Answer(
+                    outcome,
+                    step.group.last_position,
+                    item.refusals,
+                    Reason.ROTATING if delayed else None,
+                    step.delay_ms or 0,
+                )
+            )
+
+    def _fail(self, item: Item, error: Exception) -> None:
+        if not isinstance(item, WorkItem):
+            item.answer.set_exception(error)
+            return
+        heapq.heappush(self._delayed, (monotonic() + _RETRY_SECONDS, item.group_id))
+        for waiting in self._waiters.pop(item.group_id, []):
+            waiting.answer.set_exception(error)
+
+
+def _answering(item: TaskItem, result: object) -> Callable[[], None]:
+    return lambda: item.answer.set_result(result)
