@@ -425,16 +425,18 @@ class Entry:
     def from_bytes(data: bytes) -> "Entry":
         """Raises MalformedError, or UpgradeNeededError for an unknown critical kind or version."""
         reader = Reader(data, Label.ENTRY)
-        version, critical, number = reader.u8(), reader.flag(), reader.u16()
+        version = reader.u8()
+        if version != ENTRY_VERSION:
+            # What follows may have another form: read no further.
+            raise UpgradeNeededError(f"an entry has version {version}, unknown here")
+        critical, number = reader.flag(), reader.u16()
         organisation, position, time_ms = reader.identifier(), reader.u64(), reader.u64()
         content = reader.var()
         reader.end()
         kind = _BODIES.get(number)
-        if version != ENTRY_VERSION or kind is None:
-            if critical or version != ENTRY_VERSION:
-                raise UpgradeNeededError(
-                    f"entry {position} has version {version} and type {number}, unknown here"
-                )
+        if kind is None:
+            if critical:
+                raise UpgradeNeededError(f"entry {position} has type {number}, unknown here")
             return Entry(organisation, position, time_ms, Unknown(number, content), critical)
         inner = Reader(content)
         body = kind.read(inner)
