@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
+from directory.credentials import create_code
 from directory.database import make_engine
-from directory.enrolment import create_enrolment_code
+from directory.tenancy import TenantScope
 from directory.unit_of_work import UnitOfWork
 from member_client.client import MemberClient
 from tests.support.stack import Stack
@@ -25,14 +28,7 @@ class Person:
 def enrol(stack: Stack, users: dict[str, str], homes: Path) -> list[Person]:
     """Enrol one device for each user (id -> user name) and wait until every key is bound."""
     ready = stack.ready
-    engine = make_engine(ready["database_url"])
-    with UnitOfWork(engine) as work:
-        codes = {
-            user: create_enrolment_code(work.connection, ready["tenant_id"], name).code
-            for user, name in users.items()
-        }
-        work.commit()
-    engine.dispose()
+    codes = enrolment_codes(stack, users)
 
     def one(user: str) -> Person:
         client = MemberClient(homes / user)
@@ -43,6 +39,18 @@ def enrol(stack: Stack, users: dict[str, str], homes: Path) -> list[Person]:
         people = list(pool.map(one, users))
     wait_for(lambda: all_bound(people), 60, "the binding of every key")
     return people
+
+
+def enrolment_codes(stack: Stack, users: Iterable[str]) -> dict[str, str]:
+    """A one-time code for each user id."""
+    ready = stack.ready
+    engine = make_engine(ready["database_url"])
+    with UnitOfWork(engine) as work:
+        scope = TenantScope(work.connection, UUID(ready["tenant_id"]))
+        codes = {user: create_code(scope, UUID(user), timedelta(hours=1))[0] for user in users}
+        work.commit()
+    engine.dispose()
+    return codes
 
 
 def all_bound(people: Iterable[Person]) -> bool:
