@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from embedded.child_process import ChildSpec, spawn, stop
 from embedded.components import DataFolder
@@ -104,6 +105,17 @@ class DemoStack:
             death_signal=signal.SIGTERM,
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
     def start(self) -> ReadyFile:
         """Start everything; return where it is, once it serves."""
         with self.output.open("wb") as output:
@@ -111,8 +123,9 @@ class DemoStack:
 
         def ready() -> bool:
             if process.poll() is not None:
-                last = self.output.read_text(errors="replace")[-_LAST_CHARACTERS:]
-                raise DemoError(f"`groupseal up` ended with status {process.returncode}:\n{last}")
+                said = self.output.read_text(errors="replace").rpartition("\nError: ")[2]
+                last = said[-_LAST_CHARACTERS:].strip()
+                raise DemoError(f"`groupseal up` ended with status {process.returncode}: {last}")
             return self._ready_file.exists()
 
         wait_until(ready, _START_SECONDS, "`groupseal up` serves")

@@ -74,15 +74,15 @@ class Screen:
                     bar.advance(task)
 
     def say(self, line: Text | str) -> None:
-        """Print one line."""
-        self._console.print(line)
+        """Print lines as they are, without breaking long ones: they may hold paths."""
+        self._console.print(line, soft_wrap=True)
 
     def _tell(self, told: Told, seconds: float) -> None:
         line = Text("✓ ", style="green")
         line.append(told.happened, style="default")
         if seconds >= 0.1:
             line.append(f"  {seconds:.1f} s", style="dim")
-        self.say(line)
+        self._console.print(line)
         if told.proves:
             self._indented(Text(f"→ {told.proves}", style="cyan"))
         for fact in told.facts:

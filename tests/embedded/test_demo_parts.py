@@ -14,12 +14,17 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 import redis
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from rich.console import Console
 
 from embedded.demo_screen import Chapter, Screen, Step, Told
+from embedded.demo_secrets import of_device, of_epoch, root_key
 from embedded.okta_player import OktaPlayer, PushFailedError
 from embedded.secret_search import Secret, SecretSearch, forms
 from embedded.vendor_storage import files, redis_keys, tables
+from member_client import hpke
+from member_client.group_secrets import EpochKeys, GroupSecret
 
 _DICE = random.Random(1)
 _SECRET = _DICE.randbytes(32)
@@ -136,6 +141,34 @@ def test_files_are_read_through_folders_and_packing(tmp_path: Path, search: Secr
         for finding in search.in_bytes(where, content)
     ]
     assert set(found) == {"file store/deep/plain", "file store/packed, unpacked"}
+
+
+def test_derived_keys_are_those_that_a_member_derives() -> None:
+    """Otherwise the demo would search for bytes that nobody ever has."""
+    organisation, group = _DICE.randbytes(16), _DICE.randbytes(16)
+    keys = EpochKeys(GroupSecret(_SECRET), organisation, group, 3)
+    found = {s.name: s.value for s in of_epoch("Finance", _SECRET, organisation, group, 3)}
+    assert found["secret of Finance, epoch 3"] == _SECRET
+    assert found["content key of Finance, epoch 3"] == keys.content_key.reveal()
+    assert found["history key of Finance, epoch 3"] == keys.history_key.reveal()
+    seed = found["private key seed of Finance, epoch 3"]
+    assert hpke.public_key(hpke.XWingSeed(seed)) == keys.public_key
+
+
+def test_a_device_key_s_halves_are_those_that_are_used() -> None:
+    seed, signing = _DICE.randbytes(32), _DICE.randbytes(32)
+    found = {s.name: s.value for s in of_device("Ada", seed, signing)}
+    x25519 = X25519PrivateKey.from_private_bytes(found["Ada's private key to open with (X25519)"])
+    mlkem = MLKEM768PrivateKey.from_seed_bytes(found["Ada's private key to open with (ML-KEM)"])
+    public = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+    assert public == hpke.public_key(hpke.XWingSeed(seed))
+    assert found["Ada's private key to sign with"] == signing
+
+
+def test_a_root_key_is_read_raw_or_as_base64(tmp_path: Path) -> None:
+    for content in (_SECRET, base64.b64encode(_SECRET) + b"\n"):
+        (tmp_path / "key").write_bytes(content)
+        assert root_key(tmp_path / "key").value == _SECRET
 
 
 class _Recorder(BaseHTTPRequestHandler):
