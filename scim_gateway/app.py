@@ -3,6 +3,7 @@
 from flask import Blueprint, Flask
 
 from scim_gateway import discovery, error_responses, groups, health, request_scope, users
+from scim_gateway.members.blueprint import member_blueprint
 from scim_gateway.wiring import Wiring, attach
 
 SCIM_ROOT = "/scim/v2"
@@ -22,5 +23,6 @@ def create_app(wiring: Wiring) -> Flask:
     for part in (users, groups, discovery):
         part.register(scim)
     app.register_blueprint(scim)
+    app.register_blueprint(member_blueprint())
     app.teardown_request(request_scope.end)
     return app

@@ -1,15 +1,17 @@
 """Errors in the form of RFC 7644 §3.12, on every path, unknown ones and failures included."""
 
 import json
-import logging
 
 from flask import Flask, Response, request
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from directory import errors as directory_errors
+from groupseal.reasons import Reason
 from scim_gateway import errors
+from scim_gateway.failure_log import log_failure
+from scim_gateway.members.errors import error_response as member_error_response
 
 SCIM_MEDIA_TYPE = "application/scim+json"
 _ERROR_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:Error"
@@ -22,7 +24,6 @@ _TRANSLATED: dict[type[directory_errors.DirectoryError], type[errors.ScimError]]
     directory_errors.TooManyUnresolvedError: errors.InvalidValueError,
     directory_errors.ContendedError: errors.ContendedError,
 }
-_log = logging.getLogger(__name__)
 
 
 def error_response(status: int, detail: str, scim_type: str | None = None) -> Response:
@@ -54,23 +55,6 @@ def unavailable(error: Exception) -> Response:
     return error_response(503, "the database is not reachable just now; send the request again")
 
 
-def log_failure(error: Exception) -> None:
-    """Logs kind and place of a failure, never its text: it may hold what was sent."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-    _log.error(
-        "%s %s failed: %s (sqlstate %s) at %s",
-        request.method,
-        request.path,
-        type(error).__name__,
-        state,
-        where,
-    )
-
-
 def _scim_error(error: errors.ScimError) -> Response:
     return error_response(error.status, str(error), error.scim_type)
 
@@ -86,9 +70,20 @@ def _http_error(error: HTTPException) -> Response:
         405: "this address does not take that method",
         413: "the body is larger than GROUPSEAL_GATEWAY_MAX_BODY allows",
     }.get(status, (error.description or error.name))
+    if _is_members():
+        reason = {404: "not_found", 405: "method_not_allowed"}.get(status, Reason.MALFORMED)
+        return member_error_response(status, reason, detail)
     return error_response(status, detail)
 
 
 def _unexpected(error: Exception) -> Response:
     log_failure(error)
-    return error_response(500, "an unexpected fault; the gateway's log has the details")
+    detail = "an unexpected fault; the gateway's log has the details"
+    if _is_members():
+        return member_error_response(500, Reason.INTERNAL, detail)
+    return error_response(500, detail)
+
+
+def _is_members() -> bool:
+    """Whether the request is one of the member API, whose errors have another form."""
+    return request.path.startswith("/member/")
