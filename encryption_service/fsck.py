@@ -7,7 +7,7 @@
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -20,7 +20,6 @@ from encryption_service.ledger_store import (
     ServiceRow,
     StoredEntry,
     ledger_size,
-    parts_of,
     read_entries,
     read_service,
 )
@@ -283,8 +282,8 @@ def _group_faults(
 
 
 def _compare(
-    stored: dict[bytes, tuple[object, ...]],
-    said: dict[bytes, tuple[object, ...]],
+    stored: Mapping[bytes, tuple[object, ...]],
+    said: Mapping[bytes, tuple[object, ...]],
     what: str,
     report: Report,
 ) -> None:
