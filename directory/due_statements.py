@@ -59,16 +59,18 @@ DUE_KEYS = tenant_sql("""
 """)
 
 # Groups whose rows somebody else changes at the moment are skipped: they are due again after it.
+# Materialised, because a join may run a subquery several times, each with a limit of its own.
 CLAIM = tenant_sql("""
-    UPDATE groups g SET lease_owner = :owner, lease_until = now() + CAST(:lease AS interval),
-        fence = g.fence + 1
-    FROM (
+    WITH due AS MATERIALIZED (
         SELECT id FROM groups
         WHERE tenant_id = :tenant_id AND desired_version > reconciled_version
             AND next_attempt_at <= now()
         ORDER BY next_attempt_at LIMIT :limit
         FOR NO KEY UPDATE SKIP LOCKED
-    ) AS due
+    )
+    UPDATE groups g SET lease_owner = :owner, lease_until = now() + CAST(:lease AS interval),
+        fence = g.fence + 1
+    FROM due
     WHERE g.tenant_id = :tenant_id AND g.id = due.id
     RETURNING g.id, g.desired_version, g.fence, g.attempts, g.display_name, g.external_id,
         g.named_as, g.deleted_at, g.last_position, g.epoch, g.epoch_open, g.public_key,

@@ -45,9 +45,12 @@ def _without_exception_texts(
 ) -> structlog.typing.EventDict:
     """Exceptions are named, not quoted: their texts may hold what rows hold."""
     error = event.pop("exc_info", None)
-    if error:
-        kind = (
-            sys.exc_info()[0] if error is True else error[0] if isinstance(error, tuple) else None
-        )
-        event["error"] = kind.__name__ if kind is not None else type(error).__name__
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)
+        event["error"] = type(error).__name__
+        event["at"] = [f"{frame.filename}:{frame.lineno}" for frame in frames[-3:]]
     return event
