@@ -107,9 +107,14 @@ class MemberApi:
         return {each.number("epoch"): each.data("link") for each in answer.objects("links")}
 
     def share(self, group_id: str, item: bytes) -> str:
-        """Id of the new item."""
-        answer = self._call("POST", f"/groups/{group_id}/items", json={"item": _text(item)})
-        return answer.text("item_id")
+        """Id of the new item. Raises NotGrantedError too."""
+        path = f"/groups/{group_id}/items"
+        try:
+            return self._call("POST", path, json={"item": _text(item)}).text("item_id")
+        except RefusedError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                raise NotGrantedError(error.reason, str(error)) from error
+            raise
 
     def items(self, group_id: str) -> list[ServedItem]:
         """Raises NotGrantedError too."""
@@ -145,14 +150,14 @@ class MemberApi:
                 " check the address"
             ) from error
         if not answer.is_success:
-            raise _refusal(answer.status_code, fields)
+            raise _refusal(answer.status_code, fields, signed_in=self._token is not None)
         return fields
 
 
-def _refusal(status: int, fields: Fields) -> RefusedError:
+def _refusal(status: int, fields: Fields, *, signed_in: bool) -> RefusedError:
     reason = fields.optional_text("reason") or "refused"
     detail = fields.optional_text("detail") or f"the server refused with HTTP {status}"
-    if status == httpx.codes.UNAUTHORIZED:
+    if status == httpx.codes.UNAUTHORIZED and signed_in:
         detail += ": ask for a new enrolment code and `groupseal member enrol` in the same folder"
     return RefusedError(reason, detail, status)
 

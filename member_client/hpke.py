@@ -59,9 +59,10 @@ def seal(plaintext: bytes, to_public_key: bytes, info: bytes) -> bytes:
             MLKEM768PublicKey.from_public_bytes(to_public_key[:_MLKEM_PUBLIC_LENGTH]),
             X25519PublicKey.from_public_bytes(to_public_key[_MLKEM_PUBLIC_LENGTH:]),
         )
+        # A point of low order is noticed here only.
+        return _SUITE.encrypt(plaintext, recipient, info=info)
     except ValueError as error:
         raise MalformedError("the key to seal to is not an X-Wing public key") from error
-    return _SUITE.encrypt(plaintext, recipient, info=info)
 
 
 def open_sealed(sealed: bytes, seed: XWingSeed, info: bytes) -> bytes:

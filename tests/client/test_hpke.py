@@ -51,8 +51,8 @@ def test_degenerate_encapsulations_stay_closed(seed: XWingSeed) -> None:
             hpke.open_sealed(bytes(length), seed, b"info")
 
 
-@pytest.mark.parametrize("public_key", [b"", bytes(32), bytes(1215), b"\xff" * 1216])
+@pytest.mark.parametrize("public_key", [b"", bytes(32), bytes(1215), bytes(1216), b"\xff" * 1216])
 def test_what_is_no_public_key_is_not_sealed_to(public_key: bytes) -> None:
-    """The last one has ML-KEM coefficients that FIPS 203 forbids."""
+    """The last two: a point of low order, and ML-KEM coefficients that FIPS 203 forbids."""
     with pytest.raises(MalformedError):
         hpke.seal(b"secret", public_key, b"info")
