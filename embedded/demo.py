@@ -5,6 +5,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -32,7 +34,6 @@ def demo(keep: bool) -> None:
 
     Exit status: 0 if every claim held, 1 if one did not (the folder with the logs is then kept).
     """
-    signal.signal(signal.SIGTERM, _exit_in_good_order)
     started = time.monotonic()
     screen = Screen()
     screen.say(Text(_TITLE, style="bold"))
@@ -56,9 +57,24 @@ def demo(keep: bool) -> None:
 
 
 def _play(screen: Screen, folder: Path) -> None:
-    with DemoStack(folder) as stack:
+    with _unwound_by_sigterm(), DemoStack(folder) as stack:
         world = World(stack)
         screen.play([*demo_story.chapters(world), demo_search.chapter(world)])
+
+
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM leave the block as an exception, so that the stack is stopped first."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _new_folder() -> Path:
@@ -73,9 +89,3 @@ def _settle(screen: Screen, folder: Path, *, keep: bool) -> None:
         screen.say(f"All data is kept in {folder}; the logs are in {folder / 'data' / 'logs'}.")
     else:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _exit_in_good_order(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTERM: unwind, so that the stack is stopped first."""
-    del frame
-    sys.exit(128 + number)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from embedded.demo_programs import Answer, DemoError, neutral_environment, run
 from embedded.demo_secrets import of_device
 from embedded.okta_player import Person, PushedGroup
@@ -75,10 +77,17 @@ class Member:
 
     def secrets(self) -> list[Secret]:
         """Return what this device must keep to itself: private keys and its token."""
-        keys = json.loads((self.home / "device-key.json").read_text())
         token = json.loads((self.home / "session.json").read_text())["token"]
-        seeds = [base64.b64decode(keys[name]) for name in ("hpke_seed", "signing_seed")]
+        seeds = (self._seed("hpke_seed"), self._seed("signing_seed"))
         return [*of_device(self.name, *seeds), Secret(f"{self.name}'s token", token.encode())]
+
+    def public_key(self) -> bytes:
+        """Return the public half of the key to sign with, which everybody may know."""
+        private = Ed25519PrivateKey.from_private_bytes(self._seed("signing_seed"))
+        return private.public_key().public_bytes_raw()
+
+    def _seed(self, name: str) -> bytes:
+        return base64.b64decode(json.loads((self.home / "device-key.json").read_text())[name])
 
     def _succeed(self, command: str, *arguments: str, text: str | None = None) -> Any:
         answer = self._run(command, *arguments, text=text)

@@ -1,17 +1,17 @@
 """What a person sees of the demo: chapters of steps, each with what happened and what it proves."""
 
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-_INDENT = 2
 _WIDTH = 110
 _PLAIN_WIDTH = 100
+_WORTH_SAYING_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,8 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
-        wanted = _WIDTH if self._console.is_terminal else _PLAIN_WIDTH
-        self._width = min(wanted, self._console.width) if self._console.is_terminal else wanted
-        self._console.width = self._width
+        live = self._console.is_terminal
+        self._width = min(_WIDTH, self._console.width) if live else _PLAIN_WIDTH
         self.doing = ""
 
     def play(self, chapters: Sequence[Chapter]) -> None:
@@ -78,15 +77,20 @@ class Screen:
         self._console.print(line, soft_wrap=True)
 
     def _tell(self, told: Told, seconds: float) -> None:
-        line = Text("✓ ", style="green")
-        line.append(told.happened, style="default")
-        if seconds >= 0.1:
-            line.append(f"  {seconds:.1f} s", style="dim")
-        self._console.print(line)
+        took = f"{seconds:.1f} s" if seconds >= _WORTH_SAYING_SECONDS else ""
+        self._lines("✓ ", told.happened, "default", took)
         if told.proves:
-            self._indented(Text(f"→ {told.proves}", style="cyan"))
+            self._lines("  → ", told.proves, "cyan")
         for fact in told.facts:
-            self._indented(Text(fact, style="dim"))
+            self._lines("    ", fact, "dim")
 
-    def _indented(self, text: Text) -> None:
-        self._console.print(Padding(text, (0, 0, 0, _INDENT)))
+    def _lines(self, mark: str, text: str, style: str, remark: str = "") -> None:
+        """Print a text behind its mark, wrapped so that the mark stands out."""
+        first, *others = textwrap.wrap(text, self._width - len(mark) - len(remark) - 2)
+        last = len(others)
+        for number, line in enumerate([first, *others]):
+            shown = Text(mark, "green") if number == 0 else Text(" " * len(mark))
+            shown.append(line, style)
+            if remark and number == last:
+                shown.append(f"  {remark}", "dim")
+            self.say(shown)

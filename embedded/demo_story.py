@@ -12,7 +12,7 @@ from threading import Event, Thread
 import psycopg
 import redis
 
-from embedded.demo_members import all_at_once, fingerprint_of
+from embedded.demo_members import Opened, all_at_once, fingerprint_of
 from embedded.demo_programs import DemoError
 from embedded.demo_screen import Chapter, Step, Told
 from embedded.demo_world import SOON, World
@@ -165,7 +165,7 @@ def _open(world: World) -> Told:
     return Told(
         f"{len(pairs)} openings, verified against the ledger by the members' own clients.",
         "All members of a group hold the same secret, and its public key is the ledger's.",
-        [f"{group:<8} epoch 1, public key {_key(world, group, 1)}" for group in _ROSTERS],
+        [_key_line(group, _newest(world, group)) for group in _ROSTERS],
     )
 
 
@@ -194,13 +194,15 @@ def _rotate(world: World) -> Told:
     expected = {_WIZARD: {"committed": 2}, _CATALOGUE: {"committed": 2, "waiting": 1}}
     world.await_members(expected, "Those who stay become members of a new epoch")
     pairs = [("Ada", _WIZARD), ("Cara", _WIZARD), ("Cara", _CATALOGUE), ("Eve", _CATALOGUE)]
-    before = {group: _key(world, group, 1) for group in (_WIZARD, _CATALOGUE)}
+    before = {group: _newest(world, group) for group in (_WIZARD, _CATALOGUE)}
     world.open(*pairs)
-    if any(_key(world, group, 2) == key for group, key in before.items()):
-        raise DemoError("A new epoch has the key of the old one.")
+    after = {group: _newest(world, group) for group in before}
+    for group, old in before.items():
+        if after[group].epoch <= old.epoch or after[group].group_key == old.group_key:
+            raise DemoError(f"{group} has no new key after somebody left: {after[group]}")
     return Told(
         f"{_WIZARD} and {_CATALOGUE} have a new epoch with a new key, which those who stay opened.",
-        facts=[f"{group:<8} epoch 2, public key {_key(world, group, 2)}" for group in before],
+        facts=[_key_line(group, opened) for group, opened in after.items()],
     )
 
 
@@ -304,9 +306,11 @@ def _items(world: World, group: str) -> list[SharedItem]:
     return [SharedItem.from_bytes(bytes(body)) for (body,) in rows]
 
 
-def _key(world: World, group: str, epoch: int) -> str:
-    return next(
-        opened.group_key
-        for (_, other), opened in world.opened.items()
-        if other == group and opened.epoch == epoch
-    )
+def _newest(world: World, group: str) -> Opened:
+    """Return what a member opened of the newest epoch that any of them has seen."""
+    seen = [opened for (_, name), opened in world.opened.items() if name == group]
+    return max(seen, key=lambda opened: opened.epoch)
+
+
+def _key_line(group: str, opened: Opened) -> str:
+    return f"{group:<8} epoch {opened.epoch}, public key {opened.group_key}"
