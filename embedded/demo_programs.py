@@ -68,14 +68,16 @@ def neutral_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("GROUPSEAL_")}
 
 
-def wait_until(condition: Callable[[], _T | None], within: float, what: str) -> _T:
+def wait_until(
+    condition: Callable[[], _T | None], within: float, what: str, every: float = _POLL_SECONDS
+) -> _T:
     """Return the condition's first true value; raise DemoError naming `what` after `within` s."""
     deadline = time.monotonic() + within
     pause = Event()
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise DemoError(f"{what}: this did not come true within {within:g} s.")
-        pause.wait(_POLL_SECONDS)
+        pause.wait(every)
     return value
 
 

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 
+from embedded.demo_members import all_at_once
 from embedded.demo_programs import Answer, DemoError
 from embedded.demo_screen import Chapter, Step, Told
 from embedded.demo_secrets import root_key
@@ -71,16 +72,17 @@ def _plant(world: World) -> Told:
 
 
 def _check(world: World) -> Told:
-    _expect_sound("groupseal fsck", world.stack.operator("fsck", "--json"))
-    _expect_sound("encryption-service fsck", world.stack.customer("fsck", "--json"))
+    sides = {"groupseal": world.stack.operator, "encryption-service": world.stack.customer}
+
+    def check(program: str) -> Answer:
+        return sides[program]("fsck", "--json")
+
+    for program, answer in zip(sides, all_at_once(check, sides), strict=True):
+        if answer.status != 0:
+            raise DemoError(f"`{program} fsck` found: {answer.content or answer.errors}")
     return Told(
         "The vendor's copy and the customer's ledger verify from the first entry to the last."
     )
-
-
-def _expect_sound(command: str, answer: Answer) -> None:
-    if answer.status != 0:
-        raise DemoError(f"`{command}` found a fault: {answer.content or answer.errors}")
 
 
 def _vendor(world: World) -> Iterator[Stored]:
