@@ -189,6 +189,14 @@ class GroupStore:
             (group.number, limit),
         ).fetchall()
 
+    def pending_after(self, group: Group, last: KeyName, limit: int) -> list[KeyName]:
+        """The first grants that are due after the given one, in ascending order."""
+        return self._connection.execute(
+            "SELECT member, key_id FROM pending_grants WHERE number = ? "
+            "AND (member, key_id) > (?, ?) ORDER BY member, key_id LIMIT ?",
+            (group.number, *last, limit),
+        ).fetchall()
+
     def has_pending(self, group: Group) -> bool:
         return bool(self.pending(group, 1))
 

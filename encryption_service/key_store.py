@@ -1,7 +1,7 @@
 """Bound and refused member keys at rest."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 KeyName = tuple[bytes, bytes]  # member, key id
@@ -90,17 +90,23 @@ class KeyStore:
 
     def sealing_keys(
         self, names: Sequence[KeyName], number: int, roster_size: int
-    ) -> list[SealingKey]:
-        """The public keys of these names, which are in ascending order and on the roster."""
+    ) -> Iterator[SealingKey]:
+        """The public keys of these names, which are in ascending order and on the roster.
+
+        Read as they are used; nothing may be written in between.
+        """
         columns = "SELECT k.member, k.key_id, k.suite, k.hpke_public_key FROM "
         if len(names) * _LOOKUP_COST < roster_size or len(names) == 1:
             query = columns + "member_keys k WHERE k.key_id = ?"
-            rows = [self._connection.execute(query, (name[1],)).fetchone() for name in names]
-            return [SealingKey(*row) for row in rows]
+            for name in names:
+                yield SealingKey(*self._connection.execute(query, (name[1],)).fetchone())
+            return
         wanted = set(names)
         scan = self._connection.execute(
             columns + "roster r JOIN member_keys k ON k.member = r.member "
             "WHERE r.number = ? AND r.member BETWEEN ? AND ? ORDER BY r.member, k.key_id",
             (number, names[0][0], names[-1][0]),
         )
-        return [SealingKey(*row) for row in scan if row[:2] in wanted]
+        for row in scan:
+            if row[:2] in wanted:
+                yield SealingKey(*row)

@@ -77,6 +77,8 @@ class Step:
     answer: Answer | None = None
     refusals: tuple[tuple[bytes, Reason], ...] = ()
     seal: SealJob | None = None
+    # What the group's next step will have sealed, if nothing changes until then.
+    seal_ahead: SealJob | None = None
     finish: Callable[[Sealed], None] | None = None
     # How long the opening of the next epoch waits, where it does.
     delay_ms: int | None = None
@@ -291,8 +293,7 @@ class Reconciler:
         seal = None
         if names:
             secret = secret or self._vault.unseal(group.sealed_secret, group.group_id, group.epoch)
-            keys = self._keys.sealing_keys(names, group.number, group.roster_size)
-            seal = SealJob(secret, self._ledger.organisation, group.group_id, group.epoch, keys)
+            seal = self._seal_job(group, secret, names)
 
         def finish(sealed: Sealed) -> None:
             self._append_batch(
@@ -304,7 +305,25 @@ class Reconciler:
             self._save(group, needs_work=self._groups.has_pending(group))
             self._on_step("epoch opened" if opening else "batch granted")
 
-        return Step(group, seal=seal, finish=finish)
+        return Step(group, seal=seal, seal_ahead=self._next_batch(group, seal), finish=finish)
+
+    def _seal_job(self, group: Group, secret: SecretBytes, names: Sequence[KeyName]) -> SealJob:
+        number, size = group.number, group.roster_size
+        return SealJob(
+            secret,
+            self._ledger.organisation,
+            group.group_id,
+            group.epoch,
+            names,
+            lambda: self._keys.sealing_keys(names, number, size),
+        )
+
+    def _next_batch(self, group: Group, job: SealJob | None) -> SealJob | None:
+        """What will be sealed next if nothing changes, so that the children need not wait."""
+        if job is None or len(job.names) < MAX_BATCH:
+            return None
+        names = self._groups.pending_after(group, job.names[-1], MAX_BATCH)
+        return self._seal_job(group, job.secret, names) if names else None
 
     def _append_batch(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import (
     AEAD,
     KDF,
@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.hpke import Suite as HpkeSuite
 from groupseal.suites import Suite
 
 _MLKEM_LENGTH = 1184
+# Which private key does not matter: a bad public key has no secret to share with any.
+_PROBE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 _HPKE = {
     Suite.XWING: HpkeSuite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM),
     Suite.X25519: HpkeSuite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM),
@@ -43,9 +45,13 @@ SEALERS: dict[int, Callable[[bytes, bytes, bytes], bytes]] = {
 
 
 def check_public_key(suite: Suite, public_key: bytes) -> None:
-    """Seals once to nobody, so that a key to which nothing can be sealed is never bound.
+    """Refuses a key to which nothing can be sealed: bound, it would fail every batch it is in.
 
-    ML-KEM demands canonical coefficients (FIPS 203 §7.2), X25519 a non-zero shared secret; a key
-    that fails either would make every later batch with it fail. Raises ValueError.
+    ML-KEM demands canonical coefficients (FIPS 203 §7.2), X25519 a shared secret other than zero
+    (RFC 9180 §7.1.4). Raises ValueError.
     """
-    SEALERS[suite](bytes(32), public_key, b"")
+    x25519 = public_key
+    if suite is Suite.XWING:
+        MLKEM768PublicKey.from_public_bytes(public_key[:_MLKEM_LENGTH])
+        x25519 = public_key[_MLKEM_LENGTH:]
+    _PROBE.exchange(X25519PublicKey.from_public_bytes(x25519))

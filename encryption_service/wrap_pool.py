@@ -8,15 +8,16 @@ that the service only joins what comes back. A child whose parent is gone ends b
 import hashlib
 import signal
 import struct
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from encryption_service.errors import SealingError
-from encryption_service.key_store import SealingKey
+from encryption_service.key_store import KeyName, SealingKey
 from encryption_service.sealing import SEALERS
 from encryption_service.secret_bytes import SecretBytes
 from groupseal.envelopes import GROUP_SECRET_LENGTH, envelope_info
@@ -34,25 +35,57 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class SealJob:
-    """One group secret for a list of devices."""
+    """One group secret for a list of devices.
+
+    The public keys are read from the store when they are needed, in the order of the names, so
+    that the children begin with the first while the last are being read.
+    """
 
     secret: SecretBytes
     organisation: bytes
     group: bytes
     epoch: int
-    keys: Sequence[SealingKey]
+    names: Sequence[KeyName]
+    load_keys: Callable[[], Iterable[SealingKey]]
+
+    def same_as(self, other: "SealJob") -> bool:
+        """Whether both have the same result."""
+        return (
+            (self.group, self.epoch) == (other.group, other.epoch)
+            and self.secret == other.secret
+            and self.names == other.names
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The parts `grants` and `envelopes` of an entry, in the order of the job's keys."""
+    """The parts `grants` and `envelopes` of an entry, in the order of the job's names."""
 
     grants: bytes = b""
     envelopes: bytes = b""
 
 
+class Sealing:
+    """Jobs under way; `results` waits for them."""
+
+    def __init__(self, jobs: Sequence[SealJob]) -> None:
+        self._jobs = jobs
+        self._answers: list[tuple[list[int], Future[bytes]]] = []
+
+    def add(self, numbers: list[int], answer: "Future[bytes]") -> None:
+        self._answers.append((numbers, answer))
+
+    def results(self) -> list[Sealed]:
+        """One for each job, in order. Raises SealingError."""
+        pieces: list[list[tuple[bytes, bytes]]] = [[] for _ in self._jobs]
+        for numbers, answer in self._answers:
+            for number, piece in zip(numbers, _read_results(answer.result()), strict=True):
+                pieces[number].append(piece)
+        return [_join(piece, len(job.names)) for piece, job in zip(pieces, self._jobs, strict=True)]
+
+
 class WrapPool:
-    """A fixed number of sealing processes."""
+    """A fixed number of sealing processes, with a thread each that talks to it."""
 
     def __init__(self, processes: int) -> None:
         self._children = [_Child() for _ in range(processes)]
@@ -69,19 +102,20 @@ class WrapPool:
         for child in self._children:
             child.stop()
 
-    def seal(self, jobs: Sequence[SealJob]) -> list[Sealed]:
-        """Seals all jobs on all cores. Raises SealingError."""
-        total = sum(len(job.keys) for job in jobs)
+    def begin(self, jobs: Sequence[SealJob]) -> Sealing:
+        """Has all jobs sealed, on all cores, after those that were begun before."""
+        sealing = Sealing(jobs)
+        total = sum(len(job.names) for job in jobs)
         if total <= _INLINE:
-            return [_seal_here(job) for job in jobs]
+            for number, job in enumerate(jobs):
+                done: Future[bytes] = Future()
+                done.set_result(_answer_here(_job_frame(job, list(job.load_keys()))))
+                sealing.add([number], done)
+            return sealing
         share = total // (2 * len(self._children)) + 1
-        frames = list(_frames(jobs, min(max(share, _SMALLEST_CHUNK), _LARGEST_CHUNK)))
-        answers = list(self._threads.map(self._ask, (frame for frame, _ in frames)))
-        pieces: list[list[tuple[bytes, bytes]]] = [[] for _ in jobs]
-        for (_, numbers), answer in zip(frames, answers, strict=True):
-            for number, piece in zip(numbers, _read_results(answer), strict=True):
-                pieces[number].append(piece)
-        return [_join(piece, len(job.keys)) for piece, job in zip(pieces, jobs, strict=True)]
+        for frame, numbers in _frames(jobs, min(max(share, _SMALLEST_CHUNK), _LARGEST_CHUNK)):
+            sealing.add(numbers, self._threads.submit(self._ask, frame))
+        return sealing
 
     def _ask(self, frame: bytes) -> bytes:
         # As many threads as children: there is always one that is idle.
@@ -172,12 +206,11 @@ def seal_frame(frame: bytes) -> bytes:
     return b"".join(results)
 
 
-def _seal_here(job: SealJob) -> Sealed:
+def _answer_here(frame: bytes) -> bytes:
     try:
-        answer = seal_frame(_job_frame(job, job.keys))
+        return seal_frame(frame)
     except ValueError as error:
         raise SealingError("a bound public key cannot be sealed to: run fsck") from error
-    return _join(list(_read_results(answer)), len(job.keys))
 
 
 def _frames(jobs: Sequence[SealJob], chunk: int) -> Iterator[tuple[bytes, list[int]]]:
@@ -186,14 +219,14 @@ def _frames(jobs: Sequence[SealJob], chunk: int) -> Iterator[tuple[bytes, list[i
     numbers: list[int] = []
     room = chunk
     for number, job in enumerate(jobs):
-        for start in range(0, len(job.keys), chunk):
-            keys = job.keys[start : start + chunk]
-            if len(keys) > room and frame:
+        keys = iter(job.load_keys())
+        while piece := list(islice(keys, chunk)):
+            if len(piece) > room and frame:
                 yield b"".join(frame), numbers
                 frame, numbers, room = [], [], chunk
-            frame.append(_job_frame(job, keys))
+            frame.append(_job_frame(job, piece))
             numbers.append(number)
-            room -= len(keys)
+            room -= len(piece)
     if frame:
         yield b"".join(frame), numbers
 

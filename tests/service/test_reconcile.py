@@ -1,5 +1,8 @@
 """What becomes of a roster: grants, epochs, refusals, seen through a verified ledger."""
 
+import pytest
+from cryptography.exceptions import InvalidTag
+
 from encryption_api import encryption_pb2 as pb
 from groupseal.entries import EpochClosed, GroupNamed, GroupReconciled
 from groupseal.parts import GroupNamePart, PartKind
@@ -31,12 +34,8 @@ def test_an_envelope_opens_in_its_own_context_only(vendor: Vendor) -> None:
     vendor.read()
     epoch, envelope = vendor.envelopes[(group, device.member, device.key_id)]
     for moved in ((group, epoch + 1), (some_id(), epoch)):
-        try:
+        with pytest.raises(InvalidTag):
             device.open(envelope, *moved)
-        except Exception as error:  # noqa: BLE001 # whatever the library raises
-            assert type(error).__name__ == "InvalidTag"
-        else:
-            raise AssertionError("it opened elsewhere")
 
 
 def test_an_empty_group_has_an_epoch(vendor: Vendor) -> None:
