@@ -109,7 +109,8 @@ class Authority:
         with self._alone():
             # Another process may have been faster.
             found = self._stored(tenant_id)
-            now = datetime.now(UTC)
+            # Certificates count whole seconds.
+            now = datetime.now(UTC).replace(microsecond=0)
             if found is not None and now < found.not_after - _RENEW_BEFORE:
                 return found
             ca_key, ca_certificate = self._load()

@@ -161,7 +161,9 @@ def test_a_job_that_is_not_allowed_does_not_run(
         burst(bench)
         fetched = Job.fetch(job.id, connection=client, serializer=JSONSerializer)
         assert fetched.get_status() == "failed"
-        assert "ForbiddenJobError" in str(fetched.latest_result().exc_string)
+        result = fetched.latest_result()
+        assert result is not None
+        assert "ForbiddenJobError" in str(result.exc_string)
     assert not marker.exists()
 
 
