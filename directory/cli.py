@@ -21,14 +21,12 @@ from directory.errors import NotFoundError
 from directory.holds import release
 from directory.listings import Criterion, Field, Page, list_groups, list_users
 from directory.memberships import canonical_uuid
-from directory.migrating import migrate as run_migrations
 from directory.status import TenantStatus, read_status
 from directory.status import as_json as status_json
 from directory.status_text import tenant_text
 from directory.tenancy import TenantScope
 from directory.tenants import create_tenant, find_tenant
 from directory.unit_of_work import UnitOfWork
-from directory.wake_up import make_redis, wake
 
 _tenant = click.option("--tenant", required=True, metavar="TENANT", help="Its id or name.")
 
@@ -40,6 +38,8 @@ def migrate() -> None:
 
     May run beside another of its kind: the second waits and finds nothing to do.
     """
+    from directory.migrating import migrate as run_migrations
+
     with database() as engine:
         before, after = run_migrations(engine)
     click.echo(f"The database was at {before or 'nothing'} and is at {after} now.")
@@ -113,6 +113,8 @@ def tenant_release(tenant: str, group: str | None, user: str | None, as_json: bo
         )
         uow.commit()
     if count:
+        from directory.wake_up import make_redis, wake
+
         redis = make_redis(settings().redis_url)
         wake(redis, scope.tenant_id)
         redis.close()
