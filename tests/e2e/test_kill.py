@@ -138,6 +138,8 @@ def test_every_acknowledged_push_survives_kills_of_everything(tmp_path: Path) ->
         stack.fsck()
         for okta in oktas:
             okta.close()
+        for person in people:
+            person.client.close()
 
 
 def assert_scim_shows(okta: Okta, rosters: dict[str, set[str]]) -> None:
