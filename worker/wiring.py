@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from psycopg import Connection
+from psycopg.types.array import ListBinaryDumper
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from directory.database import make_engine
 from directory.wake_up import make_redis
@@ -48,12 +50,19 @@ class Wiring:
         self.engine.dispose()
 
 
+def _send_arrays_in_binary(connection: Connection[object], _: object) -> None:
+    """Envelopes travel in arrays; as escaped text they would cost more than everything else."""
+    connection.adapters.register_dumper(list, ListBinaryDumper)
+
+
 def make_wiring(settings: WorkerSettings) -> Wiring:
     """Connects nothing yet: every connection is made when it is first used."""
+    # One connection holds the tenant's lease, one applies, one reads.
+    engine = make_engine(settings.database_url, pool_size=3, application="groupseal worker")
+    event.listen(engine, "connect", _send_arrays_in_binary)
     return Wiring(
         settings=settings,
-        # One holds the tenant's lease, one works.
-        engine=make_engine(settings.database_url, pool_size=3, application="groupseal worker"),
+        engine=engine,
         redis=make_redis(settings.redis_url),
         services=ServiceConnections(Authority(settings.authority_dir), settings.call_timeout),
         owner=f"{socket.gethostname()}:{os.getpid()}",
