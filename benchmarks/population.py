@@ -33,11 +33,7 @@ def add_members(stack: Stack, count: int, name: str) -> list[str]:
             "SELECT organisation_id FROM tenants WHERE id = %s", (tenant,)
         ).fetchone()
         assert row is not None
-        organisation: UUID = row[0]
-        users = [uuid4() for _ in range(count)]
-        with connection.transaction():
-            _copy_users(connection, tenant, users, name)
-            _copy_keys(connection, tenant, organisation, users)
+        users = insert_members(connection, tenant, row[0], count, name)
 
         def bound() -> bool:
             found = connection.execute(
@@ -48,6 +44,17 @@ def add_members(stack: Stack, count: int, name: str) -> list[str]:
 
         wait_for(bound, 300, "the binding of every key", every=0.2)
     return [str(user) for user in users]
+
+
+def insert_members(
+    connection: psycopg.Connection, tenant: UUID, organisation: UUID, count: int, name: str
+) -> list[UUID]:
+    """Insert users and their submitted device keys, in one transaction; return their ids."""
+    users = [uuid4() for _ in range(count)]
+    with connection.transaction():
+        _copy_users(connection, tenant, users, name)
+        _copy_keys(connection, tenant, organisation, users)
+    return users
 
 
 def _copy_users(connection: psycopg.Connection, tenant: UUID, users: list[UUID], name: str) -> None:
