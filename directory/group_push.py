@@ -125,14 +125,12 @@ def _change_to_list(
 ) -> tuple[Group, int]:
     """Makes the members exactly the list that the operations lead to."""
     # A UUID has one spelling here, so that two of them are one member.
-    spelling = {
-        value: canonical_uuid(value) or value
-        for operation in operations
-        for value in operation.members
-    }
-    listed = boil_down(operations, spelling).added
-    ids = [value for value in listed if canonical_uuid(value)]
-    others = listed.keys() - set(ids)
+    values = {value for operation in operations for value in operation.members}
+    uuids = {value: canonical for value in values if (canonical := canonical_uuid(value))}
+    others = values - uuids.keys()
+    listed = boil_down(operations, uuids | {value: value for value in others}).added
+    ids = [value for value in listed if value not in others]
+    others &= listed.keys()
 
     before = read_group(scope, group_id)
     found_difference = difference(scope, group_id, ids)
