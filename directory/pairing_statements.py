@@ -6,13 +6,13 @@ TENANT = text("SELECT id FROM tenants WHERE id = :tenant_id")
 
 # A tenant that holds entries of one organisation's ledger never changes over to another's. The
 # same one may move, or renew its authority; a halt of before is over, since an operator acted.
+# Whether the service is up again, the next call will say.
 CONNECT = text("""
     UPDATE tenants SET
         state = 'connected', service_address = :address, identity_document = :document,
         organisation_id = :organisation, signing_public_key = :public_key,
         trust_mode = coalesce(:trust_mode, trust_mode), halted_reason = NULL,
-        service_reason = NULL, service_failures = 0, service_down_since = NULL,
-        ledger_read_at = NULL, next_attempt_at = now()
+        service_failures = 0, ledger_read_at = NULL, next_attempt_at = now()
     WHERE id = :tenant_id AND (ledger_size = 0
         OR (organisation_id = :organisation AND signing_public_key = :public_key))
     RETURNING id

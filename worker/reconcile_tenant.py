@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from directory import due_work
 from directory.due_work import ConnectedTenant, DueGroup, Postponed, SubmittedKey
@@ -105,6 +106,9 @@ class _Slice:
         except ProtocolError as error:
             self._halt(claimed, error)
             return False
+        except OperationalError:
+            # Our own database is away, or chose us in a deadlock: no word about the service.
+            raise
         except Exception:
             # A fault of ours: behind the breaker as well, so that it cannot spin.
             self._failed(claimed, Reason.INTERNAL)

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from directory.fsck import check
 from groupseal.suites import Suite
 from tests.support.ledger_maker import FakeService
 from tests.worker.parts import Bench, Tenant
@@ -89,6 +90,28 @@ def test_leaving_and_coming_back_in_one_chunk(tenant: Tenant, service: FakeServi
     tenant.reconcile()
     assert tenant.committed(group) == set(users)
     assert tenant.dirty() == []
+
+
+def test_an_unbound_key_loses_its_envelopes_and_another_device_takes_over(
+    tenant: Tenant, service: FakeService
+) -> None:
+    """One member has two devices, another one; both of the first keys are unbound."""
+    users = enrolled(tenant, service, 2)
+    spare = tenant.submit_key(service.org.id, users[0])
+    group = tenant.group(users)
+    tenant.reconcile()
+    assert tenant.one("SELECT count(*) FROM grants WHERE tenant_id = %s") == 3
+    for key_id in set(service.org.keys) - {spare}:
+        service.org.unbind(key_id)
+    service.org.open_epoch(service.org.groups[group.bytes])
+    tenant.push(group)
+    tenant.reconcile()
+    assert tenant.committed(group) == {users[0]}
+    assert tenant.rows("SELECT key_id FROM grants WHERE tenant_id = %s") == [(spare,)]
+    states = tenant.rows("SELECT state FROM member_keys WHERE tenant_id = %s ORDER BY state")
+    assert states == [("bound",), ("unbound",), ("unbound",)]
+    with tenant.bench.engine.connect() as connection:
+        assert check(connection) == []
 
 
 def test_many_groups_go_in_one_stream(tenant: Tenant, service: FakeService) -> None:

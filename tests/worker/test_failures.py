@@ -318,3 +318,21 @@ def test_a_service_that_falls_silent_is_given_up(
     assert breaker(tenant)[:2] == (1, "service_timeout")
     assert tenant.dirty() == [group]
     service.silent.clear()
+
+
+def test_a_fault_of_ours_is_shown_and_does_not_spin(tenant: Tenant, service: FakeService) -> None:
+    """An unexpected exception opens the breaker with `internal`; the group stays due."""
+
+    def fault(step: str) -> None:
+        if step == "entries_verified":
+            raise RuntimeError("made by the test")
+
+    group = tenant.group(tenant.users(1))
+    with pytest.raises(RuntimeError):
+        tenant.reconcile(tenant.bench.worker(fault))
+    assert breaker(tenant) == (1, "internal", True)
+    assert tenant.dirty() == [group]
+    tenant.make_due()
+    tenant.reconcile()
+    assert breaker(tenant) == (0, None, False)
+    assert tenant.dirty() == []
