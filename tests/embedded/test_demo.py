@@ -20,7 +20,7 @@ from tests.embedded.processes import family_of, lives
 from tests.support.folders import server_folder
 from tests.support.waiting import wait_for
 
-_WITHIN_SECONDS = 120  # of a loaded machine; on an idle one it takes half a minute
+_WITHIN_SECONDS = 240  # of a machine busy with other tests; an idle one needs far less
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2 * _WITHIN_SECONDS)
+@pytest.mark.timeout(_WITHIN_SECONDS + 60)
 def test_every_claim_holds_and_nothing_is_left(folder: Path) -> None:
     process = _start(folder)
     status = process.wait(_WITHIN_SECONDS)
