@@ -47,7 +47,7 @@ from groupseal.grants import Grant
 from groupseal.labels import Label
 from groupseal.merkle import CompactRange, leaf_hash
 from groupseal.parts import Parts, verify_parts
-from groupseal.suites import suite_from
+from groupseal.suites import Suite, suite_from
 
 EMPTY_ROSTER_DIGEST = bytes(HASH_LENGTH)
 
@@ -131,7 +131,8 @@ class LedgerVerifier:
         state = self._check_body(entry)
         self._range = self._range.append(leaf_hash(data))
         self._last_time_ms = entry.time_ms
-        return VerifiedEntry(entry, data, parts or {}, grants, self._range.root, state)
+        kept = {} if parts is None or isinstance(entry.body, Unknown) else parts
+        return VerifiedEntry(entry, data, kept, grants, self._range.root, state)
 
     def accept_head(self, note: str) -> Head:
         """Verifies a signed head over exactly what was added so far.
@@ -239,6 +240,8 @@ def _check_epoch(state: GroupState, position: int, body: GroupReconciled) -> Non
             raise LedgerRuleError(
                 f"entry {position} opens epoch {body.epoch} after epoch {state.epoch}"
             )
+        if len(body.group_public_key) != Suite.XWING.public_key_length:
+            raise LedgerRuleError(f"entry {position} opens an epoch with no X-Wing public key")
         if body.group_public_key == state.public_key:
             raise LedgerRuleError(f"entry {position} opens an epoch with the key of the last one")
         if body.sealed_secret_digest is None:

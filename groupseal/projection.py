@@ -131,10 +131,14 @@ class Projection:
         view.roster.difference_update(body.left)
         for member in body.joined:
             view.left.pop(member, None)
-        for member in body.left:
-            view.left[member] = epoch_before
-            for key in [key for key in view.grants if key[0] == member]:
-                del view.grants[key]
+        leavers = set(body.left)
+        lost = [key for key in view.grants if key[0] in leavers] if leavers else []
+        keeps_epoch = isinstance(body, GroupReconciled) and not body.opens
+        if keeps_epoch and any(view.grants[key][1] == epoch_before for key in lost):
+            raise LedgerRuleError(f"entry {position} keeps an epoch that a leaver holds")
+        for key in lost:
+            del view.grants[key]
+        view.left.update(dict.fromkeys(body.left, epoch_before))
 
     def _add_batch(
         self, view: GroupView, body: GroupReconciled, position: int, grants: tuple[Grant, ...]

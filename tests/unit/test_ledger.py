@@ -19,6 +19,7 @@ from groupseal.entries import (
     KeyRotated,
     PolicyChanged,
     TrustMode,
+    Unknown,
 )
 from groupseal.errors import (
     LedgerForkError,
@@ -45,7 +46,7 @@ from groupseal.suites import Suite
 from member_client.key_file import DeviceKeys, Identity
 from tests.support.org_maker import OrgMaker
 
-GROUP, KEY, OTHER_KEY = bytes(16), b"key" * 8, b"other" * 8
+GROUP, KEY, OTHER_KEY = bytes(16), b"k" * 1216, b"o" * 1216
 ADA, BEN = b"a" * 16, b"b" * 16
 ROSTER = next_roster_digest(EMPTY_ROSTER_DIGEST, (ADA,), ())
 OPEN = GroupState(5, epoch=1, is_open=True, public_key=KEY, roster_digest=ROSTER)
@@ -221,6 +222,14 @@ def test_a_change_of_signing_key_is_not_followed_yet(org: OrgMaker) -> None:
         verify_all(org, with_parts=False)
 
 
+def test_parts_of_an_unknown_entry_are_dropped(org: OrgMaker) -> None:
+    """A later version may add entries with parts; this one keeps what it can verify."""
+    entry = Entry(org.id, len(org.entries), org.now_ms + 1, Unknown(900, b"later"), critical=False)
+    verified = verify_all(org).add(entry.to_bytes(), {PartKind.GRANTS: b"not looked at"})
+    assert verified.parts == {}
+    assert verified.grants == ()
+
+
 def test_a_part_must_be_the_one_the_entry_names(org: OrgMaker) -> None:
     org.parts[0] = {PartKind.SEALED_KEYSET: b"another"}
     with pytest.raises(PartMismatchError):
@@ -256,6 +265,7 @@ def test_what_may_follow(before: GroupState | None, body: Body, after: GroupStat
         (OPEN, replace(OPENS, epoch=1), "opens epoch 1 after epoch 1"),
         (None, replace(FIRST, epoch=2), "opens epoch 2 after epoch 0"),
         (OPEN, replace(OPENS, group_public_key=KEY), "the key of the last one"),
+        (OPEN, replace(OPENS, group_public_key=KEY[1:]), "no X-Wing public key"),
         (OPEN, replace(OPENS, sealed_secret_digest=None), "without its sealed secret"),
         (OPEN, replace(OPENS, history_link_digest=None), "links to the last"),
         (None, replace(FIRST, history_link_digest=HASH), "links to the last"),

@@ -7,8 +7,8 @@ import pytest
 from groupseal.entries import Entry, GroupReconciled, KeyRefused, Unknown
 from groupseal.errors import LedgerRuleError
 from groupseal.grants import Grant, encode_grants, grants_root
-from groupseal.ledger import LedgerVerifier
-from groupseal.merkle import CompactRange
+from groupseal.ledger import LedgerVerifier, next_roster_digest
+from groupseal.merkle import EMPTY_ROOT, CompactRange
 from groupseal.parts import PartKind
 from groupseal.projection import Projection
 from member_client.key_file import DeviceKeys, Identity
@@ -104,6 +104,35 @@ def test_grants_to_strangers_are_refused() -> None:
         project(org)
     last_batch_with(org, [Grant(ADA, adas, bytes(32))])
     project(org)
+
+
+def test_an_epoch_is_not_kept_when_someone_leaves_who_holds_it() -> None:
+    """I5: whoever was granted and leaves takes the epoch along."""
+    org = OrgMaker()
+    bind(org, ADA)
+    org.open_epoch(org.group(), joined=[ADA, BEN])
+    before = Entry.from_bytes(org.entries[-1]).body
+    assert isinstance(before, GroupReconciled)
+    for leaver, fine in ((BEN, True), (ADA, False)):
+        kept = replace(
+            before,
+            base=len(org.entries) - 1,
+            opens=False,
+            joined=(),
+            left=(leaver,),
+            roster_digest=next_roster_digest(before.roster_digest, (), (leaver,)),
+            grants_root=EMPTY_ROOT,
+            grants_count=0,
+            sealed_secret_digest=None,
+            history_link_digest=None,
+        )
+        org.append(kept)
+        if fine:
+            project(org)
+        else:
+            with pytest.raises(LedgerRuleError, match="a leaver holds"):
+                project(org)
+        del org.entries[-1], org.parts[-1]
 
 
 def test_a_key_is_bound_once_and_unbound_only_after() -> None:
