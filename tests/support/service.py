@@ -50,6 +50,7 @@ class ServiceProcess:
         self.health_port = free_port()
         self.serve_command = serve_command
         self._process: subprocess.Popen[bytes] | None = None
+        self._identity: ServiceIdentity | None = None
         vendor_ca_file = folder / "vendor-ca.crt"
         vendor_ca_file.write_bytes(vendor_ca or self.authority.certificate)
         self.environment = {
@@ -153,8 +154,10 @@ class ServiceProcess:
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def identity(self) -> ServiceIdentity:
-        """What the vendor pins."""
-        return open_identity(self.run("identity", "--json").stdout)
+        """What the vendor pins; asked for once."""
+        if self._identity is None:
+            self._identity = open_identity(self.run("identity", "--json").stdout)
+        return self._identity
 
     def channel(self, client: tuple[bytes, bytes] | None = None) -> grpc.Channel:
         """A mutual TLS channel of the pinned client, or of the given (key, certificate)."""
