@@ -70,7 +70,11 @@ def outcome(act: Callable[[], Any], case: Case) -> Any:
 
 def test_the_vectors_are_what_they_were() -> None:
     """A change of any format shows here: it needs a new label, not new vectors."""
-    assert {path.name: path.read_text() for path in FOLDER.iterdir()} == make(load_recorded())
+    published = {"xwing.json"}  # the draft's own, not made here
+    stored = {path.name: path.read_text() for path in FOLDER.iterdir()}
+    assert {name: text for name, text in stored.items() if name not in published} == make(
+        load_recorded()
+    )
 
 
 @pytest.mark.parametrize("case", cases("encoding.json"))
