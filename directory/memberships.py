@@ -50,12 +50,13 @@ _ADD = tenant_sql("""
         INSERT INTO memberships AS m (tenant_id, group_id, user_id, desired, wanted, desired_at,
             desired_version, display)
         SELECT :tenant_id, :group_id, pushed.id, true, u.active, now(),
-            (SELECT desired_version + 1 FROM groups WHERE tenant_id = :tenant_id AND id = :group_id),
+            (SELECT desired_version + 1 FROM groups
+                WHERE tenant_id = :tenant_id AND id = :group_id),
             coalesce(pushed.display, u.display_name, u.user_name)
         FROM unnest(CAST(:ids AS uuid[]), CAST(:displays AS text[])) AS pushed (id, display)
         CROSS JOIN LATERAL (
             SELECT active, display_name, user_name FROM users
-            WHERE tenant_id = :tenant_id AND id = pushed.id AND deleted_at IS NULL OFFSET 0
+            WHERE tenant_id = :tenant_id AND id = pushed.id OFFSET 0
         ) AS u
         ON CONFLICT (tenant_id, group_id, user_id) DO UPDATE SET
             desired = true, wanted = excluded.wanted, held_reason = NULL, reason = NULL,

@@ -115,11 +115,11 @@ users = Table(
     ),
     Index("users_primary_email_idx", "tenant_id", "primary_email_key"),
     Index("users_email_keys_idx", "email_keys", postgresql_using="gin"),
+    # Without the id: a look-up by id must have no other index to choose than the primary key.
     Index(
         "users_listing_idx",
         "tenant_id",
         "created_at",
-        "id",
         postgresql_where=text("deleted_at IS NULL"),
     ),
 )
@@ -170,7 +170,6 @@ groups = Table(
         "groups_listing_idx",
         "tenant_id",
         "created_at",
-        "id",
         postgresql_where=text("deleted_at IS NULL"),
     ),
     Index(

@@ -78,7 +78,7 @@ CREATE INDEX users_email_keys_idx
 CREATE UNIQUE INDEX users_external_id_key
     ON users (tenant_id, external_id) WHERE deleted_at IS NULL AND external_id IS NOT NULL;
 CREATE INDEX users_listing_idx
-    ON users (tenant_id, created_at, id) WHERE deleted_at IS NULL;
+    ON users (tenant_id, created_at) WHERE deleted_at IS NULL;
 CREATE INDEX users_primary_email_idx
     ON users (tenant_id, primary_email_key);
 CREATE UNIQUE INDEX users_user_name_key
@@ -121,7 +121,7 @@ CREATE UNIQUE INDEX groups_display_name_key
 CREATE INDEX groups_external_id_idx
     ON groups (tenant_id, external_id);
 CREATE INDEX groups_listing_idx
-    ON groups (tenant_id, created_at, id) WHERE deleted_at IS NULL;
+    ON groups (tenant_id, created_at) WHERE deleted_at IS NULL;
 
 CREATE TABLE grants (
     tenant_id uuid NOT NULL,
