@@ -115,6 +115,8 @@ def test_work_that_was_left_is_taken_up_at_the_start(own_service: ServiceProcess
 
 def test_two_services_never_run_on_one_folder(own_service: ServiceProcess) -> None:
     """The second one says so and ends; the first goes on."""
+    ports = {f"GROUPSEAL_SERVICE_{name}": "127.0.0.1:0" for name in ("LISTEN", "HEALTH_LISTEN")}
+    own_service.environment |= ports
     second = own_service.run("serve", check=False)
     assert second.returncode == 1
     assert "another encryption service runs" in second.stderr
