@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,10 +12,11 @@ from uuid import UUID
 
 import httpx
 
-from directory.credentials import create_scim_token
+from directory.credentials import create_code, create_scim_token
 from directory.tenancy import TenantScope
 from directory.unit_of_work import UnitOfWork
 from embedded.ports import free_port
+from member_client.client import MemberClient
 from tests.faults.devices import Devices
 from tests.faults.fault_point import FOLDER_VARIABLE, FaultControl
 from tests.faults.supervised import Supervised, groupseal, module
@@ -82,7 +84,9 @@ class World:
         with UnitOfWork(self.bench.engine) as work:
             token = create_scim_token(TenantScope(work.connection, self.tenant.id))
             work.commit()
-        self.okta = Okta(f"http://127.0.0.1:{self._gateway_port}/scim/v2", token)
+        self.gateway_address = f"http://127.0.0.1:{self._gateway_port}"
+        self.okta = Okta(f"{self.gateway_address}/scim/v2", token)
+        self._clients: list[MemberClient] = []
         self.controls = {
             name: FaultControl(folder, name) for name in ("service", "worker", "gateway")
         }
@@ -131,6 +135,7 @@ class World:
         process.run("root-key", "create", "--out", str(process.root_key_file))
         self.start("service")
         identity = process.identity()
+        self.fingerprint = identity.fingerprint
         self.tenant.connect(identity, process.address)
         self.start(*VENDOR)
         self.devices = Devices(
@@ -145,8 +150,21 @@ class World:
     ) -> None:
         self.stop(*VENDOR, "service")
         self.okta.close()
+        for client in self._clients:
+            client.close()
         self.bench.close()
         self.postgres.drop(self.database)
+
+    def member(self, user: UUID, home: Path | None = None) -> MemberClient:
+        """A device of a member, enrolled over HTTP; with a home, the one that lives there."""
+        with UnitOfWork(self.bench.engine) as work:
+            scope = TenantScope(work.connection, self.tenant.id)
+            code, _ = create_code(scope, user, timedelta(hours=1))
+            work.commit()
+        client = MemberClient(home or self.folder / "homes" / str(user))
+        self._clients.append(client)
+        client.enrol(self.gateway_address, code, fingerprint=self.fingerprint)
+        return client
 
     def start(self, *names: str) -> None:
         for name in names:
@@ -158,7 +176,7 @@ class World:
 
     def _gateway_answers(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self._gateway_port}/readyz").status_code == 200
+            return httpx.get(f"{self.gateway_address}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
