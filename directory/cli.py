@@ -1,6 +1,7 @@
 """The vendor's commands on its own database."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -167,7 +168,7 @@ def fsck(tenant: str | None, as_json: bool) -> None:
         tenant_id = None if tenant is None else find_tenant(uow.connection, tenant)
         findings = check(uow.connection, tenant_id)
     if as_json:
-        print_json({"findings": [str(finding) for finding in findings]})
+        print_json({"findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             click.echo(str(finding))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from directory.membership_state import MembershipFacts, State, state_of
+from directory.membership_state import State, facts_from, state_of
 from directory.tenancy import TenantScope, tenant_sql
 from groupseal.parts import PartKind
 
@@ -205,16 +205,5 @@ def history_of(scope: TenantScope, group_id: UUID) -> list[tuple[int, bytes]]:
 
 
 def _member_group(row: Row[Any]) -> MemberGroup:
-    facts = MembershipFacts(
-        desired=row.desired,
-        wanted=row.wanted,
-        rostered=row.rostered,
-        held_reason=row.held_reason,
-        reason=row.reason,
-        grant_epoch=row.grant_epoch,
-        epoch=row.epoch,
-        epoch_open=row.epoch_open,
-        has_bound_key=row.has_bound_key,
-    )
-    state, reason = state_of(facts)
+    state, reason = state_of(facts_from(row))
     return MemberGroup(row.id, row.display_name, state, reason, row.epoch)

@@ -1,6 +1,6 @@
 """Pure: what a request says about a group's members, in order, boiled down to one change."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
@@ -65,10 +65,3 @@ def boil_down(
                 change.added = dict(named)
                 change.removed.clear()
     return change
-
-
-def replaced_with(operations: Sequence[MemberOperation]) -> Mapping[str, str | None] | None:
-    """The whole list that a request consists of, None if it is anything else."""
-    if len(operations) == 1 and operations[0].verb is Verb.REPLACE:
-        return operations[0].members
-    return None

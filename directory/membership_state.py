@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row
 
 from groupseal.reasons import Reason
 
@@ -47,3 +50,18 @@ def state_of(facts: MembershipFacts) -> tuple[State, str | None]:
     if not facts.has_bound_key:
         return State.WAITING, Reason.NO_KEY
     return State.WAITING, facts.reason or Reason.QUEUED
+
+
+def facts_from(row: Row[Any]) -> MembershipFacts:
+    """From a row with these columns, as status and member API query them."""
+    return MembershipFacts(
+        desired=row.desired,
+        wanted=row.wanted,
+        rostered=row.rostered,
+        held_reason=row.held_reason,
+        reason=row.reason,
+        grant_epoch=row.grant_epoch,
+        epoch=row.epoch,
+        epoch_open=row.epoch_open,
+        has_bound_key=row.has_bound_key,
+    )

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from directory.membership_state import MembershipFacts, State, state_of
+from directory.membership_state import State, facts_from, state_of
 from directory.tenancy import TenantScope, tenant_sql
 from groupseal.identifiers import fingerprint
 
@@ -198,21 +198,6 @@ def _groups(scope: TenantScope) -> list[GroupStatus]:
         if state is State.WAITING and reason is not None:
             group.waiting[reason] = group.waiting.get(reason, 0) + row.number
     return list(groups.values())
-
-
-def facts_from(row: Row[Any]) -> MembershipFacts:
-    """From a row with these columns."""
-    return MembershipFacts(
-        desired=row.desired,
-        wanted=row.wanted,
-        rostered=row.rostered,
-        held_reason=row.held_reason,
-        reason=row.reason,
-        grant_epoch=row.grant_epoch,
-        epoch=row.epoch,
-        epoch_open=row.epoch_open,
-        has_bound_key=row.has_bound_key,
-    )
 
 
 def _plain(value: object) -> object:
