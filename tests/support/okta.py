@@ -54,9 +54,11 @@ class Okta:
                     headers={"Content-Type": "application/scim+json; charset=utf-8"},
                 )
             except httpx.TransportError as error:
-                return self._count(type(error).__name__)
+                self._count(type(error).__name__)
+                return None
             if response.status_code >= 500 or response.status_code == 429:
-                return self._count(str(response.status_code))
+                self._count(str(response.status_code))
+                return None
             return response
 
         return wait_for(answered, self.patience, f"an answer to {method} {path}")
