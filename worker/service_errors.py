@@ -13,8 +13,14 @@ from worker.errors import (
 )
 
 _DOMAIN = "groupseal"
-# How gRPC's texts say that the server's certificate is not of the pinned authority or name.
-_WRONG_CERTIFICATE = ("CERTIFICATE_VERIFY_FAILED", "Peer name", "Hostname Verification")
+# How gRPC's texts say that the server's certificate is not of the pinned authority or name. The
+# second: an authority that only calls itself like the pinned one.
+_WRONG_CERTIFICATE = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "certificate signature failure",
+    "Peer name",
+    "Hostname Verification",
+)
 
 
 def translated(error: Exception, *, timed_out: bool = False) -> ServiceError:
