@@ -157,9 +157,17 @@ class Writer:
         stopping = BusyError(Reason.SERVICE_UNAVAILABLE, "the service is stopping")
         with self._wake:
             left = [item for item in self._queue if not isinstance(item, WorkItem)]
-        waiting = [item for items in self._waiters.values() for item in items]
-        for item in (*left, *waiting):
+        for item in left:
             item.answer.set_exception(stopping)
+        self._refuse_waiters(stopping)
+
+    def _refuse_waiters(self, error: Exception) -> None:
+        """No further step of any group is taken; what is left is taken up at a start."""
+        self._ready.clear()
+        for items in self._waiters.values():
+            for item in items:
+                item.answer.set_exception(error)
+        self._waiters.clear()
 
     def _take(self) -> list[Item]:
         """What the next transaction is about; empty when the writer shall end."""
@@ -169,7 +177,7 @@ class Writer:
                 while self._delayed and self._delayed[0][0] <= now:
                     self._ready[heapq.heappop(self._delayed)[1]] = None
                 if self._halted:
-                    self._ready.clear()
+                    self._refuse_waiters(HaltedError(self._halted))
                 if self._queue or self._ready:
                     return self._choose()
                 self._wake.wait(self._delayed[0][0] - now if self._delayed else None)
