@@ -87,7 +87,7 @@ def tenant_status(tenant: str | None, every_group: bool, as_json: bool) -> None:
 def status(tenant: str | None, every_group: bool, as_json: bool) -> None:
     """Show what is pending, since when and why, per tenant and group.
 
-    Ends with 1 while something is pending, so that scripts can wait for 0.
+    Ends with 1 while something is pending or wrong, so that scripts can wait for 0.
     """
     if _show_status(tenant, every_group=every_group, as_json=as_json):
         raise click.exceptions.Exit(PENDING)

@@ -114,9 +114,10 @@ class TenantStatus:
 
     @property
     def pending(self) -> bool:
-        """Something is still to be done here, by us or by a person."""
+        """Something is still to be done here, by us or by a person, or the service is down."""
         return bool(
             self.dirty_groups
+            or self.service_down_since
             or self.halted_reason
             or self.keys.get("submitted")
             or any(not group.settled for group in self.groups)

@@ -83,6 +83,13 @@ def test_status_says_what_is_pending_and_why(groupseal: Command, scim: ScimClien
     assert len(groupseal.json("status", "--all")["tenants"][0]["groups"]) == 1
 
 
+def test_status_is_not_well_while_a_service_is_down(groupseal: Command, scim: ScimClient) -> None:
+    """Although no group waits for it: exit status 1."""
+    groupseal.run("status")
+    scim.execute("UPDATE tenants SET service_down_since = now(), service_reason = 'ledger_behind'")
+    assert "ledger_behind" in groupseal.run("status", status=1).stdout
+
+
 def test_an_enrolment_code(groupseal: Command, scim: ScimClient) -> None:
     """By userName in any case or by id; 100 bits in four groups of five."""
     ada = scim.create_user("ada@example.com")
