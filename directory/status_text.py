@@ -26,7 +26,7 @@ def tenant_text(status: TenantStatus, *, every_group: bool, now: datetime) -> st
     for group in groups:
         lines += _group(group, now)
     if not groups:
-        lines.append("  nothing is pending")
+        lines.append("  no group is pending")
     return "\n".join(lines)
 
 

@@ -87,7 +87,8 @@ def test_status_is_not_well_while_a_service_is_down(groupseal: Command, scim: Sc
     """Although no group waits for it: exit status 1."""
     groupseal.run("status")
     scim.execute("UPDATE tenants SET service_down_since = now(), service_reason = 'ledger_behind'")
-    assert "ledger_behind" in groupseal.run("status", status=1).stdout
+    (tenant,) = groupseal.json("status", status=1)["tenants"]
+    assert tenant["service_reason"] == "ledger_behind"
 
 
 def test_an_enrolment_code(groupseal: Command, scim: ScimClient) -> None:
