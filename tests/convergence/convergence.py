@@ -22,9 +22,9 @@ def check_served(world: World, model: "Desired") -> None:
     """Whoever is not desired or not active is served nothing, from the push on."""
     rows = world.rows("SELECT group_id, member_id FROM grants WHERE tenant_id = :tenant")
     for group, user in {(row.group_id, row.member_id) for row in rows}:
-        member, pushed = model.members[user], model.groups.get(group)
-        if member.active and pushed is not None and user in pushed.members:
+        if user in model.wanted(group):
             continue
+        member = model.members[user]
         for keys in member.devices:
             assert member.served(group, keys) is None, f"{user} is served group {group}"
 
@@ -41,6 +41,9 @@ def check_converged(world: World, model: "Desired") -> None:
         for group in model.groups:
             if member.id not in model.committed(group):
                 _check_shut_out(world, said, member, group)
+    for (one, user), since in model.barred.items():
+        granted = said.last_grant.get((one.bytes, user.bytes), -1)
+        assert granted < since, f"{user} was out of {one} at {since} and was granted at {granted}"
     _check_stores(world)
 
 
@@ -72,9 +75,11 @@ def _check_committed(world: World, model: "Desired", said: Replay, group: UUID) 
     assert {row.user_id for row in rows} == expected, f"committed in {group}"
     view = said.projection.groups[group.bytes]
     assert view.state.is_open
-    assert {UUID(bytes=one) for one in view.roster} == {
-        one for one in model.groups[group].members if model.members[one].active
-    }
+    named = world.service.rows(
+        f"SELECT display_name FROM groups WHERE group_id = x'{group.hex}'"  # noqa: S608 # an id
+    )
+    assert named == [(model.groups[group].name,)], f"the name of {group}"
+    assert {UUID(bytes=one) for one in view.roster} == model.wanted(group)
     for user in expected:
         member = model.members[user]
         for number, keys in enumerate(member.devices):

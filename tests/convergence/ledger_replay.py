@@ -21,6 +21,8 @@ class Replay:
     entries: list[bytes] = field(default_factory=list)
     # Members that were granted an epoch, at any time.
     granted: dict[Epoch, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    # (group, member) -> position of the last grant.
+    last_grant: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     opened: list[Epoch] = field(default_factory=list)
 
 
@@ -50,4 +52,5 @@ def replay(world: World) -> Replay:
             members = {grant.member for grant in verified.grants}
             assert members <= roster, f"entry {position} grants to someone off the roster"
             found.granted[epoch] |= members
+            found.last_grant |= {(body.group, member): position for member in members}
     return found

@@ -24,6 +24,7 @@ from tests.convergence.failures import (
     once_at,
 )
 from tests.convergence.members import Member
+from tests.convergence.parts import ledger_size
 from tests.support.world import World
 from worker.reconcile_tenant import reconcile_tenant
 from worker.wiring import Wiring
@@ -32,11 +33,14 @@ MOST_USERS, MOST_GROUPS, MOST_DEVICES = 6, 3, 3
 # Users and groups by number, counted round.
 _user = st.integers(0, MOST_USERS - 1)
 _some = st.sets(_user, min_size=1, max_size=3)
+_few = st.sets(_user, max_size=2)
 _any = st.sets(_user, max_size=MOST_USERS)
 _group = st.integers(0, MOST_GROUPS - 1)
 _CALLS = ("reconcile_groups", "bind_member_keys", "read_ledger")
 # A late worker that holds the copy's lock would only be waited for.
-_STEPS_WITHOUT_LOCK = tuple(step for step in WORKER_STEPS if step != "applying")
+LATE_STEPS = ("claimed", "commands_sent", "outcomes_received", "entries_verified", "applied")
+_late = st.sampled_from(LATE_STEPS)
+_step = st.sampled_from([step for step in WORKER_STEPS if step != "applying"])
 # The lease is a session's advisory lock: without its connection, the worker has lost it unnoticed.
 _CUT_LEASES = """
     SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_locks
@@ -75,11 +79,28 @@ class Desired:
 
     members: dict[UUID, Member] = field(default_factory=dict)
     groups: dict[UUID, PushedGroup] = field(default_factory=dict)
+    # (group, member) who is out since before this position of the ledger, without a break.
+    barred: dict[tuple[UUID, UUID], int] = field(default_factory=dict)
+
+    def wanted(self, group: UUID) -> set[UUID]:
+        """Desired and active; of a deleted group nobody is."""
+        pushed = self.groups.get(group)
+        return {one for one in pushed.members if self.members[one].active} if pushed else set()
+
+    def bar(self, group: UUID, position: int) -> None:
+        """Everything is done: who is not wanted now gets nothing from here on."""
+        for member in self.members.keys() - self.wanted(group):
+            self.barred.setdefault((group, member), position)
+
+    def unbar(self) -> None:
+        """After a push: who is wanted again may get something again."""
+        for group, member in list(self.barred):
+            if member in self.wanted(group):
+                del self.barred[group, member]
 
     def committed(self, group: UUID) -> set[UUID]:
         """Desired, active and enrolled."""
-        members = (self.members[one] for one in self.groups[group].members)
-        return {member.id for member in members if member.active and member.devices}
+        return {one for one in self.wanted(group) if self.members[one].devices}
 
 
 class TenantMachine(RuleBasedStateMachine):
@@ -87,8 +108,8 @@ class TenantMachine(RuleBasedStateMachine):
 
     make_world: Callable[[bool], tuple[World, Callable[[], None]]]
 
-    @initialize(low_limits=st.booleans(), users=st.integers(2, 5), enrolled=_any, members=_any)
-    def begin(self, low_limits: bool, users: int, enrolled: set[int], members: set[int]) -> None:
+    @initialize(low_limits=st.booleans(), users=st.integers(3, 5), keyless=_few, outside=_few)
+    def begin(self, low_limits: bool, users: int, keyless: set[int], outside: set[int]) -> None:
         """`low_limits`: three are a large group, and two grants a full batch."""
         self.world, self._close = type(self).make_world(low_limits)
         self.model = Desired()
@@ -96,9 +117,9 @@ class TenantMachine(RuleBasedStateMachine):
         self.numbers = iter(range(1_000_000))
         for _ in range(users):
             self.create_user()
-        for number in enrolled:
+        for number in set(range(users)) - keyless:
             self.submit_device(number)
-        self.create_group(members)
+        self.create_group(set(range(users)) - outside)
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -124,6 +145,7 @@ class TenantMachine(RuleBasedStateMachine):
         )
         assert answer.status_code == 200, answer.text
         member.active = active
+        self.model.unbar()
 
     @precondition(lambda self: len(self.model.groups) < MOST_GROUPS)
     @rule(members=_any)
@@ -150,6 +172,7 @@ class TenantMachine(RuleBasedStateMachine):
         pushed, chosen = self._pushed(group), self._ids(members)
         self._patch(pushed, {"op": "add", "path": "members", "value": _values(chosen)})
         pushed.members |= chosen
+        self.model.unbar()
 
     @rule(group=_group, members=_some, listed=st.booleans())
     def remove_members(self, group: int, members: set[int], listed: bool) -> None:
@@ -175,6 +198,7 @@ class TenantMachine(RuleBasedStateMachine):
         else:
             self._patch(pushed, {"op": "replace", "path": "members", "value": _values(chosen)})
         pushed.members = chosen
+        self.model.unbar()
 
     def _patch(self, group: PushedGroup, *operations: Mapping[str, object]) -> None:
         answer = self.world.scim.patch(f"/Groups/{group.id}", *map(dict, operations))
@@ -247,30 +271,50 @@ class TenantMachine(RuleBasedStateMachine):
             lambda: self.replace_members(group, members, whole=True),
         )
 
-    @rule(step=st.sampled_from(_STEPS_WITHOUT_LOCK), group=_group, members=_any)
-    def push_at_a_step(self, step: str, group: int, members: set[int]) -> None:
+    @rule(step=_step, group=_group, members=_any, rename=st.booleans())
+    def push_at_a_step(self, step: str, group: int, members: set[int], rename: bool) -> None:
         """A push that comes exactly in between."""
+
+        def push() -> None:
+            if rename:
+                self.rename_group(group)
+            else:
+                self.replace_members(group, members, whole=False)
+
         worker = self.world.worker()
-        worker.on_step = once_at(step, lambda: self.replace_members(group, members, whole=False))
+        worker.on_step = once_at(step, push)
+        self.add_members(group, {0})
         self.world.let_time_pass()
         self._job(worker)
         worker.close()
 
-    @rule(step=st.sampled_from(_STEPS_WITHOUT_LOCK))
-    def worker_is_late(self, step: str) -> None:
-        """A worker stalls and loses its lease; another one does the work; the first goes on."""
-        late, other = self.world.worker(), self.world.worker()
+    @rule(step=_late, group=_group, members=_some, adds=st.booleans(), listed=st.booleans())
+    def worker_is_late(
+        self, step: str, group: int, members: set[int], adds: bool, listed: bool
+    ) -> None:
+        """A worker stalls and loses its lease. What it was about to do is done, revoked by another
+        push, and that is done as well, when it goes on with what it knows.
+        """
+        late = self.world.worker()
+
+        def push(inside: bool) -> None:
+            if inside:
+                self.add_members(group, members)
+            else:
+                self.remove_members(group, members, listed=listed)
 
         def overtaken() -> None:
             self.world.rows(_CUT_LEASES)
-            self.world.let_time_pass()
-            self._job(other)
+            self.converge()
+            push(not adds)
+            self.converge()
 
+        push(not adds)
+        self.converge()
+        push(adds)
         late.on_step = once_at(step, overtaken)
-        self.world.let_time_pass(ledger_too=True)
         self._job(late)
         late.close()
-        other.close()
 
     def _job(self, worker: Wiring) -> None:
         reconcile_tenant(worker, self.world.tenant_id)
@@ -320,6 +364,8 @@ class TenantMachine(RuleBasedStateMachine):
         """When nothing is left to do, everything is as it was pushed."""
         self.world.settle(self.worker)
         check_converged(self.world, self.model)
+        for group in self.model.groups:
+            self.model.bar(group, ledger_size(self.world))
 
     @invariant()
     def nobody_else_is_served(self) -> None:

@@ -1,20 +1,10 @@
 """Any interleaving of pushes, enrolments and failures converges to what was pushed."""
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from unittest.mock import patch
-
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from encryption_service import reconcile, rotation, writer
 from tests.convergence.machine import TenantMachine
-from tests.support.postgres import RunningPostgres
-from tests.support.world import KeptPool, World
 
 _PROFILE = settings(
     deadline=None,
@@ -27,57 +17,11 @@ _PROFILE = settings(
 Machine = type[TenantMachine]
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[KeptPool]:
-    """Sealing processes for every service of the module."""
-    with KeptPool(1).running() as pool:
-        yield pool
-
-
-@pytest.fixture
-def machine(
-    postgres: RunningPostgres, migrated_template: str, pool: KeptPool, tmp_path: Path
-) -> Machine:
-    """Makes machines, each with a world of its own."""
-
-    def make_world(low_limits: bool) -> tuple[World, Callable[[], None]]:
-        folder = Path(tempfile.mkdtemp(dir=tmp_path))
-        database = postgres.create(template=migrated_template)
-        with ExitStack() as stack:
-            stack.callback(shutil.rmtree, folder)
-            stack.callback(postgres.drop, database)
-            if low_limits:
-                stack.enter_context(_low_limits())
-            world = stack.enter_context(
-                World(postgres.url(database), folder, pool=pool, opening_delay_max_seconds=0.05)
-            )
-            return world, stack.pop_all().close
-
-    class Prepared(TenantMachine):
-        pass
-
-    Prepared.make_world = staticmethod(make_world)
-    return Prepared
-
-
-@contextmanager
-def _low_limits() -> Iterator[None]:
-    """What happens to large groups only happens to small ones: closed epochs, many batches."""
-    with (
-        patch.object(rotation, "SMALL_GROUP", 1),
-        patch.object(reconcile, "SMALL_GROUP", 1),
-        patch.object(rotation, "_CHEAP_OPENING_MS", 0),
-        patch.object(reconcile, "MAX_BATCH", 2),
-        patch.object(writer, "MAX_BATCH", 2),
-    ):
-        yield
-
-
 @pytest.mark.timeout(120)
 def test_any_interleaving_converges(machine: Machine) -> None:
     """A few examples, for every run of the tests; making a failing one smaller takes too long."""
     phases = (Phase.explicit, Phase.reuse, Phase.generate)
-    profile = settings(_PROFILE, max_examples=8, stateful_step_count=25, phases=phases)
+    profile = settings(_PROFILE, max_examples=16, stateful_step_count=25, phases=phases)
     run_state_machine_as_test(machine, settings=profile)
 
 
@@ -85,5 +29,5 @@ def test_any_interleaving_converges(machine: Machine) -> None:
 @pytest.mark.timeout(900)
 def test_very_many_interleavings_converge(machine: Machine) -> None:
     """Many more, and longer ones."""
-    profile = settings(_PROFILE, max_examples=60, stateful_step_count=40)
+    profile = settings(_PROFILE, max_examples=120, stateful_step_count=40)
     run_state_machine_as_test(machine, settings=profile)
