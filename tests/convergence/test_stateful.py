@@ -21,7 +21,7 @@ Machine = type[TenantMachine]
 def test_any_interleaving_converges(machine: Machine) -> None:
     """A few examples, for every run of the tests; making a failing one smaller takes too long."""
     phases = (Phase.explicit, Phase.reuse, Phase.generate)
-    profile = settings(_PROFILE, max_examples=16, stateful_step_count=25, phases=phases)
+    profile = settings(_PROFILE, max_examples=12, stateful_step_count=25, phases=phases)
     run_state_machine_as_test(machine, settings=profile)
 
 
