@@ -4,10 +4,10 @@ Exit status: 0 well, 1 something is wrong (the text says what), 2 usage.
 """
 
 import json
+import os
 import signal
 import sqlite3
 import sys
-import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,20 +38,33 @@ def serve() -> None:
     from encryption_service.settings import ServiceSettings, load
     from encryption_service.wiring import build
 
-    asked_to_stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked_to_stop.set())
+    told_to_stop = _stop_signals()
     try:
         settings = load(ServiceSettings)
         configure_logs(settings.log_level)
         service = build(settings)
         try:
             service.start()
-            asked_to_stop.wait()
+            os.read(told_to_stop, 1)
         finally:
             service.stop()
     except ServiceError as error:
         _fail(error)
+
+
+def _stop_signals() -> int:
+    """A pipe that can be read once SIGTERM or SIGINT came.
+
+    Not an Event set by a handler: Python runs handlers in the main thread only, which a signal
+    that the kernel gives to one of gRPC's threads does not wake; and a handler that finds the
+    main thread just taking the Event's lock would wait for it for ever.
+    """
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return readable
 
 
 @main.command()
