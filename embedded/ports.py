@@ -1,21 +1,32 @@
 """Ports on the loopback interface, chosen once and kept so that URLs survive a restart."""
 
 import json
+import secrets
 import socket
+from itertools import count
 from pathlib import Path
 
 from embedded.errors import EmbeddedError
 from embedded.private_files import write_private
 
 LOOPBACK = "127.0.0.1"
+# Below the ports that systems give to outgoing connections, one of which could otherwise take the
+# port of a component that is just starting again.
+_PORTS = range(12_000, 32_000)
+# A start of its own for each process: two that choose at the same time rarely choose the same.
+_choices = count(secrets.randbelow(len(_PORTS)))
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that was free a moment ago; never the same one twice in a row.
+
+    Raises EmbeddedError if there is none.
+    """
+    for _ in _PORTS:
+        port = _PORTS[next(_choices) % len(_PORTS)]
+        if is_free(port):
+            return port
+    raise EmbeddedError(f"No port of {LOOPBACK} from {_PORTS[0]} to {_PORTS[-1]} is free.")
 
 
 def is_free(port: int) -> bool:

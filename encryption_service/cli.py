@@ -4,8 +4,6 @@ Exit status: 0 well, 1 something is wrong (the text says what), 2 usage.
 """
 
 import json
-import os
-import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from encryption_service.errors import ServiceError
+from groupseal.stop_signals import StopSignals
 
 
 def _fail(error: ServiceError) -> NoReturn:
@@ -38,33 +37,18 @@ def serve() -> None:
     from encryption_service.settings import ServiceSettings, load
     from encryption_service.wiring import build
 
-    told_to_stop = _stop_signals()
+    stop = StopSignals()
     try:
         settings = load(ServiceSettings)
         configure_logs(settings.log_level)
         service = build(settings)
         try:
             service.start()
-            os.read(told_to_stop, 1)
+            stop.wait()
         finally:
             service.stop()
     except ServiceError as error:
         _fail(error)
-
-
-def _stop_signals() -> int:
-    """A pipe that can be read once SIGTERM or SIGINT came.
-
-    Not an Event set by a handler: Python runs handlers in the main thread only, which a signal
-    that the kernel gives to one of gRPC's threads does not wake; and a handler that finds the
-    main thread just taking the Event's lock would wait for it for ever.
-    """
-    readable, writable = os.pipe()
-    os.set_blocking(writable, False)
-    signal.set_wakeup_fd(writable)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    return readable
 
 
 @main.command()

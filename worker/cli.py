@@ -1,9 +1,7 @@
 """The commands of this package: worker, sweeper, tenant connect, authority create."""
 
 import json
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO, TypeVar
@@ -13,6 +11,7 @@ import click
 
 from groupseal.errors import ProtocolError
 from groupseal.pairing import ServiceIdentity
+from groupseal.stop_signals import StopSignals
 from worker.errors import PairingError, ServiceError, WorkerError
 
 WRONG, REFUSED, UNREACHABLE = 1, 3, 4
@@ -47,8 +46,8 @@ def _work(redis_url: str) -> None:
     from worker.rq_worker import GroupsealWorker
 
     log = structlog.get_logger("worker")
-    over = _ended_by_signals()
-    while not over.is_set():
+    stop = StopSignals()
+    while True:
         connection = Redis.from_url(redis_url, socket_connect_timeout=2)
         try:
             rq_worker = GroupsealWorker(connection)
@@ -60,8 +59,9 @@ def _work(redis_url: str) -> None:
         finally:
             connection.close()
         # RQ's handlers were in place meanwhile.
-        over = _ended_by_signals()
-        over.wait(_RETRY_SECONDS)
+        stop.install()
+        if stop.wait(_RETRY_SECONDS):
+            return
 
 
 @click.command()
@@ -81,7 +81,7 @@ def sweeper() -> None:
     redis = make_redis(settings.redis_url)
     try:
         refresh = timedelta(seconds=settings.ledger_refresh)
-        Sweeper(engine, redis, settings.sweep_interval, refresh).run(_ended_by_signals())
+        Sweeper(engine, redis, settings.sweep_interval, refresh).run(StopSignals().wait)
     finally:
         redis.close()
         engine.dispose()
@@ -213,10 +213,3 @@ def _or_usage_error(read: Callable[[], _T]) -> _T:
 def _fail(text: str, code: int) -> NoReturn:
     click.echo(text, err=True)
     sys.exit(code)
-
-
-def _ended_by_signals() -> threading.Event:
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
-    return over

@@ -1,6 +1,6 @@
 """Looks in the database for what no job is on its way for. All the scheduler there is."""
 
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,8 +31,11 @@ class Sweeper:
             tenants = tenants_with_work(work.connection, self.refresh)
         return sum(wake(self.redis, tenant) for tenant in tenants)
 
-    def run(self, over: threading.Event) -> None:
-        """Looks again and again until `over` is set; a database that is away is waited for."""
+    def run(self, wait: Callable[[float], bool]) -> None:
+        """Looks again and again, a database that is away included.
+
+        `wait` waits for as many seconds, and tells whether it is time to end.
+        """
         is_down = False
         while True:
             try:
@@ -42,5 +45,5 @@ class Sweeper:
                 if not is_down:
                     _log.warning("database_away", error=type(error).__name__)
                 is_down = True
-            if over.wait(self.interval):
+            if wait(self.interval):
                 return

@@ -129,7 +129,7 @@ def test_a_sweeper_outlives_a_database_that_is_away(bench: Bench) -> None:
     engine = make_engine(bench.database_url.rpartition("/")[0] + "/not_there")
     with connected(bench.redis_url) as client:
         sweeper = Sweeper(engine, client, 0.05, timedelta(seconds=30))
-        thread = in_background(lambda: sweeper.run(over))
+        thread = in_background(lambda: sweeper.run(over.wait))
         thread.join(0.3)
         assert thread.is_alive()
         over.set()
