@@ -43,15 +43,17 @@ def bare_sealing_seconds(count: int) -> float:
 
 
 class Commits:
-    """Watches the vendor's database for commits."""
+    """Watches a tenant's rows in the vendor's database for commits, by their primary key."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, tenant_id: str) -> None:
         self._connection = connection
+        self._tenant_id = tenant_id
 
     def count(self, group: str) -> int:
         row = self._connection.execute(
-            "SELECT count(*) FROM memberships WHERE group_id = %s AND grant_key_id IS NOT NULL",
-            (group,),
+            "SELECT count(*) FROM memberships"
+            " WHERE tenant_id = %s AND group_id = %s AND grant_key_id IS NOT NULL",
+            (self._tenant_id, group),
         ).fetchone()
         return 0 if row is None else int(row[0])
 
@@ -59,8 +61,8 @@ class Commits:
         def committed() -> bool:
             row = self._connection.execute(
                 "SELECT grant_key_id IS NOT NULL FROM memberships"
-                " WHERE group_id = %s AND user_id = %s",
-                (group, user),
+                " WHERE tenant_id = %s AND group_id = %s AND user_id = %s",
+                (self._tenant_id, group, user),
             ).fetchone()
             return row is not None and bool(row[0])
 
@@ -141,7 +143,7 @@ def small_groups(report: Report, okta: Okta, stack: Stack, members: list[str]) -
     for pid in worker:
         os.kill(pid, signal.SIGCONT)
     with stack.database() as connection:
-        commits = Commits(connection)
+        commits = Commits(connection, stack.ready["tenant_id"])
         wait_for(lambda: commits.dirty() == 0, 120, "a thousand reconciles", every=0.01)
     rate = SMALL_GROUPS / (time.perf_counter() - begin)
     report.limit("groups of five reconciled by one worker", rate, "per second", at_least=200)
@@ -177,7 +179,7 @@ def run(report: Report) -> None:
             okta = Okta(ready["scim_base_url"], ready["scim_token"])
             members = add_members(stack, LARGE, "bench")
             with stack.database() as connection:
-                commits = Commits(connection)
+                commits = Commits(connection, ready["tenant_id"])
                 large_group(report, okta, commits, members)
                 one_member(report, okta, stack, commits, members)
             small_groups(report, okta, stack, members)

@@ -18,17 +18,23 @@ def sqlalchemy_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def make_engine(url: str, *, pool_size: int = 5, application: str = "groupseal") -> Engine:
+def make_engine(
+    url: str, *, pool_size: int = 5, application: str = "groupseal", pre_ping: bool = True
+) -> Engine:
     """A pooled engine on a plain `postgresql://` URL; connects when first used.
 
-    READ COMMITTED, times in UTC. A connection that died in the pool is replaced unnoticed.
+    READ COMMITTED, times in UTC. A connection that died in the pool is replaced unnoticed, at the
+    price of a round trip whenever one is taken; with `pre_ping=False` its first user sees an
+    error, and every other connection of that age is replaced.
     """
     return create_engine(
         sqlalchemy_url(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
-        pool_pre_ping=True,
+        pool_pre_ping=pre_ping,
+        # The same few connections, with the statements that they have prepared.
+        pool_use_lifo=True,
         hide_parameters=True,
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,

@@ -12,7 +12,11 @@ WORKABLE = text("""
     SELECT organisation_id, signing_public_key, identity_document, service_address,
         ledger_range, ledger_time_ms, ledger_head, service_failures, service_down_since,
         (ledger_read_at IS NULL OR ledger_read_at <= now() - CAST(:refresh AS interval))
-            AS refresh_due
+            AS refresh_due,
+        EXISTS (
+            SELECT FROM member_keys k
+            WHERE k.tenant_id = :tenant_id AND k.state = 'submitted' AND k.next_attempt_at <= now())
+            AS keys_due
     FROM tenants
     WHERE id = :tenant_id AND state = 'connected' AND halted_reason IS NULL
         AND next_attempt_at <= now()

@@ -38,6 +38,8 @@ class ConnectedTenant:
     is_down: bool
     # The ledger was not read for so long that it is time, whether or not there is work.
     refresh_due: bool
+    # Keys were submitted that the service has to decide on now.
+    keys_due: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def workable_tenant(scope: TenantScope, refresh: timedelta) -> ConnectedTenant |
         failures=row.service_failures,
         is_down=row.service_down_since is not None,
         refresh_due=row.refresh_due,
+        keys_due=row.keys_due,
     )
 
 

@@ -40,11 +40,11 @@ def claim(wiring: Wiring, tenant_id: UUID, *, keys_first: bool) -> Claim | None:
         if tenant is None:
             return None
         claimed = Claim(tenant)
-        if keys_first:
+        if tenant.keys_due and keys_first:
             claimed.keys = due_work.claim_keys(scope, _KEYS_PER_ROUND)
         if not claimed.keys:
             _claim_groups(wiring, scope, claimed)
-        if not claimed.groups and not keys_first:
+        if tenant.keys_due and not keys_first and not claimed.groups:
             claimed.keys = due_work.claim_keys(scope, _KEYS_PER_ROUND)
         due_work.need_not_be_durable(scope)
         work.commit()

@@ -11,7 +11,7 @@ from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 _TAKE = text("SELECT pg_try_advisory_lock(:key)")
 _LET_GO = text("SELECT pg_advisory_unlock(:key)")
@@ -30,6 +30,16 @@ class TenantLease:
         self.is_held = False
 
     def __enter__(self) -> Self:
+        try:
+            self._take()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # It died in the pool, which has dropped all that are as old: this one is new.
+            self._take()
+        return self
+
+    def _take(self) -> None:
         # No transaction stays open while the lease is held.
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
@@ -40,7 +50,6 @@ class TenantLease:
             connection.close()
             raise
         self._connection = connection
-        return self
 
     def __exit__(
         self,

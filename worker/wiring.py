@@ -57,8 +57,11 @@ def _send_arrays_in_binary(connection: Connection[object], _: object) -> None:
 
 def make_wiring(settings: WorkerSettings) -> Wiring:
     """Connects nothing yet: every connection is made when it is first used."""
-    # One connection holds the tenant's lease, one applies, one reads.
-    engine = make_engine(settings.database_url, pool_size=3, application="groupseal worker")
+    # One connection holds the tenant's lease, one applies, one reads. Whether the database is
+    # still there is found out by taking the lease, once for a job.
+    engine = make_engine(
+        settings.database_url, pool_size=3, application="groupseal worker", pre_ping=False
+    )
     event.listen(engine, "connect", _send_arrays_in_binary)
     return Wiring(
         settings=settings,
