@@ -21,6 +21,7 @@ from tests.support.waiting import wait_for
 
 LARGE = 10_000
 SIZES = (100, 1_000, 10_000)
+REPEATS = 3
 ADDITIONS = 40
 SMALL_GROUPS, SMALL_SIZE = 1_000, 5
 _ML_KEM_BYTES = 1184
@@ -69,7 +70,7 @@ class Commits:
         wait_for(committed, 30, "the commit of one member", every=0.002)
 
     def wait_for_group(self, group: str, count: int) -> None:
-        wait_for(lambda: self.count(group) == count, 300, f"{count} commits", every=0.005)
+        wait_for(lambda: self.count(group) == count, 300, f"{count} commits", every=0.05)
 
     def dirty(self) -> int:
         row = self._connection.execute(
@@ -78,20 +79,24 @@ class Commits:
         return -1 if row is None else int(row[0])
 
 
-def large_group(report: Report, okta: Okta, commits: Commits, members: list[str]) -> str:
-    """A group of 10,000, pushed whole, against the bare sealing time of one core."""
+def large_groups(report: Report, okta: Okta, commits: Commits, members: list[str]) -> None:
+    """Groups of 10,000, pushed whole, against the bare sealing time of one core."""
+    taken = []
     before = bare_sealing_seconds(LARGE)
-    group = okta.create_group("Everybody", [])
-    wait_for(lambda: commits.dirty() == 0, 30, "the empty group's reconcile")
-    okta.put_group(group, "Everybody", members)
-    begin = time.perf_counter()
-    commits.wait_for_group(group, len(members))
-    taken = time.perf_counter() - begin
+    for number in range(REPEATS):
+        name = f"Everybody {number}"
+        group = okta.create_group(name, [])
+        wait_for(lambda: commits.dirty() == 0, 30, "the empty group's reconcile")
+        okta.put_group(group, name, members)
+        begin = time.perf_counter()
+        commits.wait_for_group(group, len(members))
+        taken.append(time.perf_counter() - begin)
     bare = (before + bare_sealing_seconds(LARGE)) / 2
-    report.add("10,000 members committed after the SCIM answer", f"{taken:.2f} s")
+    median = statistics.median(taken)
+    each = ", ".join(f"{seconds:.2f}" for seconds in taken)
+    report.add("10,000 members committed after the SCIM answer, median", f"{median:.2f} s ({each})")
     report.add("bare load-key-and-seal of 10,000, one core", f"{bare:.2f} s")
-    report.ratio("end to end against bare sealing of one core", taken / bare, at_most=1.5)
-    return group
+    report.ratio("end to end against bare sealing of one core", median / bare, at_most=1.5)
 
 
 def is_idle(stack: Stack, commits: Commits) -> bool:
@@ -180,7 +185,7 @@ def run(report: Report) -> None:
             members = add_members(stack, LARGE, "bench")
             with stack.database() as connection:
                 commits = Commits(connection, ready["tenant_id"])
-                large_group(report, okta, commits, members)
+                large_groups(report, okta, commits, members)
                 one_member(report, okta, stack, commits, members)
             small_groups(report, okta, stack, members)
             peak_memory(report, stack)
