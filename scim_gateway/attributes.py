@@ -8,6 +8,10 @@ from scim_gateway.errors import InvalidSyntaxError, InvalidValueError
 USER_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:Group"
 ENTERPRISE_SCHEMA = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+# Our own, readOnly: what of a group or of a user's memberships is in effect, and what waits.
+_PROVISIONING = "urn:groupseal:params:scim:schemas:extension:provisioning:1.0:"
+PROVISIONING_GROUP_SCHEMA = _PROVISIONING + "Group"
+PROVISIONING_USER_SCHEMA = _PROVISIONING + "User"
 
 # Attribute names are case-insensitive (RFC 7643 §2.1); these are how we spell them.
 _USER_ATTRIBUTES = (
