@@ -170,7 +170,7 @@ class _Parser:
     def __init__(self, text: str, kind: str) -> None:
         if len(text) > MAX_LENGTH:
             raise InvalidFilterError(
-                f"the {kind} has {len(text)} characters and may have {MAX_LENGTH}: ask for less at once"
+                f"the {kind} has {len(text)} characters and may have {MAX_LENGTH}: ask for less"
             )
         self._kind = kind
         self._text = text.strip(" \t\r\n")

@@ -7,11 +7,20 @@ from typing import Any
 from flask import Response
 
 from scim_gateway.error_responses import SCIM_MEDIA_TYPE
-from scim_gateway.errors import InvalidValueError
+from scim_gateway.projection import Projection
 from scim_gateway.versions import etag
 
 LIST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
-_ALWAYS = frozenset({"schemas", "id"})
+
+# Named here for those who took it from here before it had a room of its own.
+__all__ = [
+    "LIST_SCHEMA",
+    "Projection",
+    "created",
+    "list_response",
+    "no_content",
+    "resource_response",
+]
 
 
 def resource_response(
@@ -53,34 +62,3 @@ def list_response(resources: Sequence[str], total: int, start_index: int) -> Res
     )
     body = f'{head[:-1]}, "Resources": [{", ".join(resources)}]}}'
     return Response(body, content_type=SCIM_MEDIA_TYPE)
-
-
-class Projection:
-    """Which top-level attributes a client asks for (RFC 7644 §3.9)."""
-
-    def __init__(self, attributes: str | None, excluded: str | None) -> None:
-        if attributes and excluded:
-            raise InvalidValueError("attributes and excludedAttributes exclude each other")
-        self._only = _names(attributes) | _ALWAYS if attributes else None
-        self._without = _names(excluded) - _ALWAYS if excluded else frozenset()
-
-    def has(self, name: str) -> bool:
-        """Whether the attribute is to be returned."""
-        name = name.lower()
-        return name not in self._without and (self._only is None or name in self._only)
-
-    def of(self, resource: Mapping[str, Any]) -> dict[str, Any]:
-        """The resource with the attributes that were asked for."""
-        return {name: value for name, value in resource.items() if self.has(name)}
-
-
-def _names(text: str) -> frozenset[str]:
-    """Lower-case names; a sub-attribute stands for its attribute, a URN for what it holds."""
-    names = set()
-    for name in (one.strip().lower() for one in text.split(",")):
-        if name.startswith("urn:"):
-            head, _, last = name.rpartition(":")
-            names |= {name, head, last.split(".")[0]}
-        else:
-            names.add(name.split(".")[0])
-    return frozenset(names)
