@@ -6,6 +6,7 @@ invariants is a constraint here.
 
 from directory.tables.columns import metadata
 from directory.tables.desired_state import (
+    deleted_groups,
     groups,
     memberships,
     scim_tokens,
@@ -24,6 +25,7 @@ from directory.tables.ledger_copy import (
 from directory.tables.members import enrolment_codes, member_keys, member_sessions, shared_items
 
 __all__ = [
+    "deleted_groups",
     "enrolment_codes",
     "epochs",
     "grants",

@@ -9,6 +9,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -231,6 +232,23 @@ unresolved_members = Table(
     PrimaryKeyConstraint("tenant_id", "group_id", "value"),
     refers(["tenant_id", "group_id"], "groups", ["tenant_id", "id"]),
     Index("unresolved_members_value_idx", "tenant_id", "value"),
+)
+
+deleted_groups = Table(
+    "deleted_groups",
+    metadata,
+    identifier("tenant_id"),
+    identifier("group_id"),
+    time("deleted_at", nullable=False, now=True),
+    # Whom the group had when it was deleted: one row, however many they are. `displays` and `held`
+    # (held_reason) go with `members`, place by place.
+    Column("members", ARRAY(Uuid), nullable=False),
+    Column("displays", ARRAY(Text), nullable=False),
+    Column("held", ARRAY(Text), nullable=False),
+    Column("unresolved", ARRAY(Text), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "group_id"),
+    refers(["tenant_id", "group_id"], "groups", ["tenant_id", "id"]),
+    Index("deleted_groups_age_idx", "tenant_id", "deleted_at"),
 )
 
 timeline = Table(
