@@ -16,7 +16,7 @@ from directory.tenancy import TenantScope, tenant_sql
 SCIM_PREFIX = "gs_scim_"
 MEMBER_PREFIX = "gs_member_"
 _TOKEN_BYTES = 32
-_SHOWN_CHARACTERS = len(SCIM_PREFIX) + 4
+SHOWN_CHARACTERS = len(SCIM_PREFIX) + 4
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _CODE_GROUPS, _CODE_GROUP_LENGTH = 4, 5
 _LOOK_ALIKES = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
@@ -97,7 +97,7 @@ def create_scim_token(scope: TenantScope, *, expires_at: datetime | None = None)
         _INSERT_SCIM_TOKEN,
         id=uuid4(),
         token_hash=_digest(token),
-        prefix=token[:_SHOWN_CHARACTERS],
+        prefix=token[:SHOWN_CHARACTERS],
         expires_at=expires_at,
     )
     return token

@@ -21,5 +21,13 @@ class TooManyUnresolvedError(DirectoryError):
     """A group holds as many unknown member values as it may."""
 
 
+class NotRestorableError(DirectoryError):
+    """The group is not deleted, or nothing is kept of it any more."""
+
+
 class ContendedError(DirectoryError):
     """Others kept changing the same rows; the request may be sent again."""
+
+
+class TokenChoiceError(DirectoryError):
+    """It is not clear which token is meant."""

@@ -58,6 +58,8 @@ _OUR_PACKAGES = {"directory", "scim_gateway", "worker", "member_client", "embedd
 _HELP = {
     "tenant": "Tenants of this vendor and their encryption services.",
     "member": "A member's device: enrol, open, share, read.",
+    "groups": "Deleted groups, and bringing one back.",
+    "scim-token": "The tokens with which an identity provider signs in.",
     "enrolment-code": "One-time codes with which members enrol a device.",
     "authority": "The vendor's authority for client certificates.",
 }
