@@ -8,7 +8,7 @@ import click
 
 from directory import scim_tokens
 from directory.cli_output import EXIT_CODES, as_json, database, print_json, reports_errors
-from directory.durations import Duration
+from directory.durations import duration
 from directory.scim_tokens import NewToken, ScimToken
 from directory.tenancy import TenantScope
 from directory.tenants import find_tenant
@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 _tenant = click.option("--tenant", required=True, metavar="TENANT", help="Its id or name.")
 _expires_in = click.option(
     "--expires-in",
-    type=Duration(),
+    type=duration,
     metavar="DURATION",
     help="How long it is valid: 90d, 24h. Without end if not given.",
 )
@@ -72,7 +72,7 @@ def show(tenant: str, as_json: bool) -> None:
 @_tenant
 @click.option(
     "--overlap",
-    type=Duration(),
+    type=duration,
     default="24h",
     show_default=True,
     metavar="DURATION",
@@ -80,7 +80,7 @@ def show(tenant: str, as_json: bool) -> None:
 )
 @click.option(
     "--expires-in",
-    type=Duration(),
+    type=duration,
     metavar="DURATION",
     help="How long the new one is valid. As long as the old one was made for, if not given.",
 )
