@@ -1,10 +1,7 @@
 """The gateway as a process: gunicorn, probes, an orderly end, and hints through Redis."""
 
-import http.client
 import json
 import signal
-import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,8 +14,7 @@ from directory.database import make_engine
 from directory.tenants import NewTenant, create_tenant
 from directory.unit_of_work import UnitOfWork
 from directory.wake_up import QUEUE, begin, make_redis
-from embedded.child_process import environment_with
-from embedded.ports import free_port
+from tests.support.gateway_process import GatewayProcess
 from tests.support.scim_client import ScimClient, values
 from tests.support.valkey import RunningValkey
 
@@ -35,51 +31,6 @@ def _until(condition: Callable[[], bool]) -> None:
     pytest.fail("the condition did not come about in time")
 
 
-class Gateway:
-    """A running `groupseal gateway`."""
-
-    def __init__(self, database_url: str, redis_url: str, log: Path) -> None:
-        self.port = free_port()
-        self._log = log
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [Path(sys.executable).with_name("groupseal"), "gateway"],
-                env=environment_with(
-                    GROUPSEAL_DATABASE_URL=database_url,
-                    GROUPSEAL_REDIS_URL=redis_url,
-                    GROUPSEAL_GATEWAY_LISTEN=f"127.0.0.1:{self.port}",
-                ),
-                stdout=output,
-                stderr=output,
-            )
-        _until(lambda: self.get("/readyz") == 200)
-
-    def get(self, path: str) -> int:
-        """Status of a GET; 0 if nobody listens."""
-        try:
-            return self.request("GET", path)[0]
-        except OSError:
-            return 0
-
-    def request(
-        self, method: str, path: str, body: object = None, token: str = ""
-    ) -> tuple[int, bytes]:
-        """Status and body over a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"}
-        try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-    @property
-    def log(self) -> str:
-        """Everything that it has logged."""
-        return self._log.read_text()
-
-
 @pytest.fixture
 def tenant(database_url: str) -> NewTenant:
     """A tenant with a token."""
@@ -92,15 +43,13 @@ def tenant(database_url: str) -> NewTenant:
 
 
 @pytest.fixture
-def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Gateway]:
+def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[GatewayProcess]:
     """The process, ended with SIGKILL if the test has left it running."""
-    running = Gateway(database_url, redis_url, tmp_path / "gateway.log")
-    yield running
-    running.process.kill()
-    running.process.wait()
+    with GatewayProcess(database_url, redis_url, tmp_path / "gateway.log") as running:
+        yield running
 
 
-def test_it_serves_and_ends_in_good_order(gateway: Gateway, tenant: NewTenant) -> None:
+def test_it_serves_and_ends_in_good_order(gateway: GatewayProcess, tenant: NewTenant) -> None:
     """Answers over HTTP; SIGTERM ends it with 0; no token in its log; no control socket."""
     assert gateway.get("/healthz") == gateway.get("/member/v1/health") == 200
     user = {"userName": "ada@example.com"}
@@ -151,8 +100,7 @@ def test_scim_answers_while_redis_is_away(
 ) -> None:
     """Nothing waits for it, nothing is lost but the hint; hints come again with Redis."""
     own_valkey.kill()
-    gateway = Gateway(database_url, own_valkey.url, tmp_path / "gateway.log")
-    try:
+    with GatewayProcess(database_url, own_valkey.url, tmp_path / "gateway.log") as gateway:
         for name in ("Finance", "Sales"):
             body = {"displayName": name}
             assert gateway.request("POST", "/scim/v2/Groups", body, tenant.scim_token)[0] == 201
@@ -163,9 +111,6 @@ def test_scim_answers_while_redis_is_away(
         client = make_redis(own_valkey.url)
         _until(lambda: client.llen(f"rq:queue:{QUEUE}") == 1)
         client.close()
-    finally:
-        gateway.process.kill()
-        gateway.process.wait()
 
 
 def _decompressed(data: bytes) -> bytes:
