@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from directory.errors import ContendedError
+from directory.group_restore import keep_roster
 from directory.groups import (
     Group,
     bury_group,
@@ -90,8 +91,12 @@ def change(scope: TenantScope, group_id: UUID, push: Push, *, version: int | Non
 
 
 def delete(scope: TenantScope, group_id: UUID, *, version: int | None = None) -> None:
-    """Ends every membership and leaves a tombstone. Raises NotFoundError, VersionMismatchError."""
+    """Ends every membership and leaves a tombstone, which `group_restore` can bring back.
+
+    Raises NotFoundError or VersionMismatchError.
+    """
     lock_group(scope, group_id, version=version)
+    keep_roster(scope, group_id)
     remove_all_members(scope, group_id)
     drop_unresolved_except(scope, group_id, ())
     touch(scope, [group_id])

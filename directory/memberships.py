@@ -183,6 +183,11 @@ def lock_users(scope: TenantScope, values: Iterable[str]) -> dict[str, UUID]:
     return found
 
 
+def lock_users_by_id(scope: TenantScope, ids: Iterable[UUID]) -> None:
+    """Locks live users against deactivation."""
+    scope.execute(_LOCK_BY_ID, values=sorted(str(id_) for id_ in ids))
+
+
 def lock_values(scope: TenantScope, values: Sequence[str]) -> None:
     """Before a user comes to be known by these values: waits for pushes that name them."""
     scope.execute(_LOCK_VALUES, values=list(values))

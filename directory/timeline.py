@@ -19,6 +19,7 @@ class Kind(StrEnum):
     REMOVED = "removed"
     EPOCH_CLOSED = "epoch_closed"
     EPOCH_OPENED = "epoch_opened"
+    GROUP_RESTORED = "group_restored"
     HELD = "held"
     RELEASED = "released"
     SERVICE_DOWN = "service_down"
