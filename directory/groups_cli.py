@@ -59,7 +59,8 @@ def groups_restore(tenant: str, group: str, name: str | None, as_json: bool) -> 
     group_id = canonical_uuid(group)
     if group_id is None:
         raise NotFoundError(
-            f"{group!r} is no id of a group: `groupseal groups deleted --tenant {tenant}` lists them"
+            f"{group!r} is no id of a group: "
+            f"`groupseal groups deleted --tenant {tenant}` lists them"
         )
     tenant_id, restored = _restore(tenant, UUID(group_id), name.strip() if name else None)
     _wake(tenant_id)
