@@ -8,6 +8,8 @@ class ScimError(Exception):
 
     status: ClassVar[int] = 400
     scim_type: ClassVar[str | None] = None
+    # Whole seconds after which the request may be sent again; Okta reads no date.
+    retry_after: int | None = None
 
 
 class InvalidSyntaxError(ScimError):
@@ -58,6 +60,12 @@ class NotFoundError(ScimError):
     status = 404
 
 
+class NotAcceptableError(ScimError):
+    """The client takes neither application/scim+json nor application/json."""
+
+    status = 406
+
+
 class ConflictError(ScimError):
     """A value that must be unique is in use."""
 
@@ -77,7 +85,23 @@ class UnsupportedMediaTypeError(ScimError):
     status = 415
 
 
+class TooManyRequestsError(ScimError):
+    """More requests than are allowed in this time (RFC 6585 §4)."""
+
+    status = 429
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class ContendedError(ScimError):
     """Others kept changing the same rows; may be sent again."""
 
     status = 503
+
+
+class UnsupportedError(ScimError):
+    """Part of SCIM that is not offered here, and announced so (RFC 7644 §3.12: 501)."""
+
+    status = 501

@@ -10,8 +10,9 @@ from directory.credentials import note_use, scim_caller
 from directory.errors import ContendedError
 from directory.tenancy import TenantScope
 from directory.unit_of_work import UnitOfWork
-from scim_gateway import errors
+from scim_gateway import errors, throttling
 from scim_gateway.bearer_auth import bearer_token
+from scim_gateway.content_negotiation import check_accept
 from scim_gateway.wiring import wiring
 
 _Result = TypeVar("_Result")
@@ -54,11 +55,13 @@ class ScimRequest:
 def begin() -> None:
     """Before each request of the SCIM blueprint: authenticates and opens the unit of work."""
     token = bearer_token(request.headers.get("Authorization"))
+    throttling.limit(token)
     uow = UnitOfWork(wiring().engine)
     g.unit_of_work = uow.__enter__()
     caller = scim_caller(uow.connection, token)
     if caller is None:
         raise errors.UnauthorizedError("the token is unknown, revoked or expired")
+    check_accept()
     if caller.use_is_old:
         note_use(uow.connection, caller)
         uow.commit()

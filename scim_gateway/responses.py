@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from scim_gateway.error_responses import SCIM_MEDIA_TYPE
+from scim_gateway.content_negotiation import SCIM_MEDIA_TYPE
 from scim_gateway.projection import Projection
 from scim_gateway.versions import etag
 

@@ -19,6 +19,16 @@ class GatewaySettings(DirectorySettings):
     gateway_max_body: int = Field(default=64 * 1024 * 1024, ge=65_536)
     # What clients see as our address, if a proxy is in front: https://scim.example.com
     gateway_public_url: str | None = None
+    # Proxies in front whose X-Forwarded-For is believed; the address that the outermost of them
+    # saw is the client's.
+    gateway_trusted_proxies: int = Field(default=0, ge=0, le=10)
+    # What one token may ask, over all processes; 0 is no limit. Entra ID documents 25 requests a
+    # second and Okta pushes a group in bursts of hundreds: four times the one as a rate, and a
+    # burst that holds a large push, so that only a runaway client or a stolen token meets it.
+    gateway_rate_per_second: float = Field(default=100, ge=0, le=100_000)
+    gateway_rate_burst: int = Field(default=1_000, ge=1, le=1_000_000)
+    # Requests without a valid token from one address, in one process; 0 is no limit.
+    gateway_rate_failures_per_minute: int = Field(default=60, ge=0, le=100_000)
     log_level: str = "INFO"
 
     @field_validator("gateway_listen")

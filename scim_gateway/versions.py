@@ -26,7 +26,11 @@ def demanded_version(if_match: str | None) -> int | None:
 
 
 def is_current(if_none_match: str | None, version: int) -> bool:
-    """Whether a client that sends If-None-Match holds this version already."""
+    """Whether a client that sends If-None-Match holds this version already.
+
+    Compared weakly (RFC 9110 §13.1.2); `*` is any version.
+    """
     if if_none_match is None:
         return False
-    return etag(version) in {one.strip() for one in if_none_match.split(",")}
+    held = {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
+    return "*" in held or f'"{version}"' in held

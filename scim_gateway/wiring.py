@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from directory.database import make_engine
 from directory.wake_up import make_redis
+from scim_gateway.rate_limits import TokenRate
 from scim_gateway.settings import GatewaySettings
 from scim_gateway.waking import Waker
 
@@ -23,6 +24,8 @@ class Wiring:
     engine: Engine
     wake: Callable[[UUID], None]
     closing: Callable[[], None]
+    # None where no token is limited.
+    token_rate: TokenRate | None = None
 
     def close(self) -> None:
         """Sends the hints that are left and closes the connections."""
@@ -44,7 +47,14 @@ def wire(settings: GatewaySettings) -> Wiring:
         waker.close()
         redis.close()
 
-    return Wiring(settings, engine, waker, closing)
+    token_rate = None
+    if settings.gateway_rate_per_second:
+        token_rate = TokenRate(
+            redis,
+            per_second=settings.gateway_rate_per_second,
+            burst=settings.gateway_rate_burst,
+        )
+    return Wiring(settings, engine, waker, closing, token_rate)
 
 
 def wiring() -> Wiring:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from directory.devices import KeyRefusedError
 from groupseal.errors import ProtocolError
 from groupseal.reasons import Reason
-from scim_gateway.errors import ScimError, UnauthorizedError
+from scim_gateway.errors import ScimError, TooManyRequestsError, UnauthorizedError
 from scim_gateway.failure_log import log_failure
 
 
@@ -34,6 +34,10 @@ def register(blueprint: Blueprint) -> None:
         UnauthorizedError, lambda e: error_response(401, "unauthorized", e)
     )
     blueprint.register_error_handler(
+        TooManyRequestsError,
+        lambda e: error_response(e.status, "too_many_requests", e, e.retry_after),
+    )
+    blueprint.register_error_handler(
         ScimError, lambda e: error_response(e.status, Reason.MALFORMED, e)
     )
     blueprint.register_error_handler(ProtocolError, lambda e: error_response(400, e.reason, e))
@@ -42,7 +46,9 @@ def register(blueprint: Blueprint) -> None:
     blueprint.register_error_handler(PoolTimeoutError, _unavailable)
 
 
-def error_response(status: int, reason: str, detail: object) -> Response:
+def error_response(
+    status: int, reason: str, detail: object, retry_after: int | None = None
+) -> Response:
     """`{"reason": …, "detail": …}`."""
     body = json.dumps({"reason": str(reason), "detail": str(detail)})
     response = Response(body, status, content_type="application/json")
@@ -50,6 +56,8 @@ def error_response(status: int, reason: str, detail: object) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="groupseal"'
     if status == 503:
         response.headers["Retry-After"] = "5"
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
     return response
 
 
