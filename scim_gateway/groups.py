@@ -14,9 +14,9 @@ from directory.tenancy import TenantScope
 from scim_gateway.group_mapping import (
     group_resource,
     push_from,
-    push_from_patch,
     with_members,
 )
+from scim_gateway.group_patch import push_from_patch
 from scim_gateway.json_body import json_object
 from scim_gateway.list_queries import group_criteria, page_from
 from scim_gateway.patch_operations import parse_operations

@@ -1,155 +1,94 @@
-"""The schemas that are served (RFC 7643 §8.7), with the attributes that this server uses."""
+"""The schemas that are served (RFC 7643 §7, §8.7): those of `scim2-models`, with what is so here.
 
+Made once, when this module is imported. What requests are checked against is read from the same
+documents, in `definitions`.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from scim_gateway.attributes import ENTERPRISE_SCHEMA, GROUP_SCHEMA, USER_SCHEMA
+from scim2_models import EnterpriseUser, Group, Schema, User
 
+from scim_gateway.attributes import (
+    ENTERPRISE_SCHEMA,
+    GROUP_SCHEMA,
+    PROVISIONING_GROUP_SCHEMA,
+    PROVISIONING_USER_SCHEMA,
+    USER_SCHEMA,
+)
+from scim_gateway.provisioning_schemas import GROUP_PROVISIONING, USER_PROVISIONING
 
-def _attribute(
-    name: str,
-    kind: str = "string",
-    *,
-    sub: list[dict[str, Any]] | None = None,
-    **differing: object,
-) -> dict[str, Any]:
-    attribute: dict[str, Any] = {
-        "name": name,
-        "type": kind,
-        "multiValued": False,
-        "description": _DESCRIPTIONS.get(name, name),
-        "required": False,
-        "mutability": "readWrite",
-        "returned": "default",
-    }
-    if kind in {"string", "reference"}:
-        attribute |= {"caseExact": False, "uniqueness": "none"}
-    if sub is not None:
-        attribute["subAttributes"] = sub
-    return attribute | differing
-
-
-def _multi_valued(name: str) -> dict[str, Any]:
-    sub = [
-        _attribute("value"),
-        _attribute("type"),
-        _attribute("display"),
-        _attribute("primary", "boolean"),
-    ]
-    return _attribute(name, "complex", sub=sub, multiValued=True)
-
-
-def _schema(urn: str, name: str, description: str, *attributes: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
-        "id": urn,
-        "name": name,
-        "description": description,
-        "attributes": list(attributes),
-    }
-
-
-_DESCRIPTIONS = {
-    "userName": "Unique in the tenant, compared without case.",
-    "externalId": "The identity provider's own id of the resource.",
-    "active": "An inactive user is served nothing from the moment this is stored.",
-    "displayName": "The name that people see.",
-    "members": "Users of this tenant. Unknown ones are awaited and join when they are created.",
+# What differs from the library's models, by dotted name; None takes the attribute out.
+_DIFFERING: dict[str, dict[str, dict[str, Any] | None]] = {
+    USER_SCHEMA: {
+        # Accepted and thrown away: nobody signs in here, so it is no attribute of ours.
+        "password": None,
+        "active": {
+            "required": True,  # always there, and never removed
+            "description": "An inactive user is served nothing from the moment this is stored. "
+            "True for a new user unless it says otherwise.",
+        },
+        "userName": {"description": "Unique in the tenant, compared without case."},
+        # Members are members of a group themselves; there are no groups in groups.
+        "groups.type": {"canonicalValues": ["direct"]},
+    },
+    GROUP_SCHEMA: {
+        "displayName": {
+            "uniqueness": "server",
+            "description": "The name that people see; unique in the tenant, compared without case.",
+        },
+        "members": {
+            "description": "Users of this tenant, by id or externalId. Values of no user are kept "
+            "and join when such a user appears."
+        },
+        "members.type": {"canonicalValues": ["User"]},
+        "members.$ref": {"referenceTypes": ["User"]},
+        "members.display": {
+            "mutability": "immutable",
+            "description": "The name of the member, as the identity provider sent it.",
+        },
+    },
+    ENTERPRISE_SCHEMA: {
+        # RFC 7643 §8.7.1 asks for neither; clients send one of them, mostly the value.
+        "manager.value": {"required": False},
+        "manager.$ref": {"required": False},
+        # Kept as it was sent: managers are not looked up here.
+        "manager.displayName": {"mutability": "readWrite"},
+    },
 }
-_EXTERNAL_ID = _attribute("externalId", caseExact=True)
-_NAME = _attribute(
-    "name",
-    "complex",
-    sub=[
-        _attribute(part)
-        for part in (
-            "formatted",
-            "familyName",
-            "givenName",
-            "middleName",
-            "honorificPrefix",
-            "honorificSuffix",
-        )
-    ],
+
+
+def _document(schema: Schema) -> dict[str, Any]:
+    document: dict[str, Any] = schema.model_dump()
+    differing = _DIFFERING[document["id"]]
+    document["attributes"] = list(_adapted(document["attributes"], differing, ""))
+    return document
+
+
+def _adapted(
+    attributes: list[dict[str, Any]], differing: dict[str, dict[str, Any] | None], prefix: str
+) -> Iterator[dict[str, Any]]:
+    for attribute in attributes:
+        name = prefix + attribute["name"]
+        changes = differing.get(name, {})
+        if changes is None:
+            continue
+        adapted = attribute | changes
+        adapted["description"] = " ".join(adapted.get("description", name).split())
+        if "subAttributes" in attribute:
+            adapted["subAttributes"] = list(
+                _adapted(attribute["subAttributes"], differing, name + ".")
+            )
+        yield adapted
+
+
+_MODELS: tuple[Callable[[], Schema], ...] = (
+    User.to_schema,
+    Group.to_schema,
+    EnterpriseUser.to_schema,
 )
-_ADDRESSES = _attribute(
-    "addresses",
-    "complex",
-    multiValued=True,
-    sub=[
-        *(
-            _attribute(part)
-            for part in (
-                "formatted",
-                "streetAddress",
-                "locality",
-                "region",
-                "postalCode",
-                "country",
-                "type",
-            )
-        ),
-        _attribute("primary", "boolean"),
-    ],
-)
-SCHEMAS = {
-    USER_SCHEMA: _schema(
-        USER_SCHEMA,
-        "User",
-        "A person of the tenant",
-        _attribute("userName", required=True, uniqueness="server"),
-        _EXTERNAL_ID,
-        _NAME,
-        _attribute("displayName"),
-        _multi_valued("emails"),
-        _attribute("active", "boolean"),
-        *(
-            _attribute(name)
-            for name in (
-                "nickName",
-                "profileUrl",
-                "title",
-                "userType",
-                "preferredLanguage",
-                "locale",
-                "timezone",
-            )
-        ),
-        *(
-            _multi_valued(name)
-            for name in ("phoneNumbers", "ims", "photos", "entitlements", "roles")
-        ),
-        _ADDRESSES,
-    ),
-    GROUP_SCHEMA: _schema(
-        GROUP_SCHEMA,
-        "Group",
-        "A group whose members share a key",
-        _attribute("displayName", required=True, uniqueness="server"),
-        _EXTERNAL_ID,
-        _attribute(
-            "members",
-            "complex",
-            multiValued=True,
-            sub=[
-                _attribute("value", mutability="immutable", caseExact=True),
-                _attribute("display", mutability="immutable"),
-            ],
-        ),
-    ),
-    ENTERPRISE_SCHEMA: _schema(
-        ENTERPRISE_SCHEMA,
-        "EnterpriseUser",
-        "A person's place in the organisation; kept and returned, without further effect",
-        *(
-            _attribute(name)
-            for name in (
-                "employeeNumber",
-                "costCenter",
-                "organization",
-                "division",
-                "department",
-            )
-        ),
-        _attribute("manager", "complex", sub=[_attribute("value"), _attribute("displayName")]),
-    ),
+SCHEMAS: dict[str, dict[str, Any]] = {
+    **{document["id"]: document for document in (_document(model()) for model in _MODELS)},
+    PROVISIONING_USER_SCHEMA: USER_PROVISIONING,
+    PROVISIONING_GROUP_SCHEMA: GROUP_PROVISIONING,
 }

@@ -12,7 +12,6 @@ from directory.tenancy import TenantScope
 from directory.users import UserChange, create_user, delete_user, lock_user, read_user, update_user
 from scim_gateway.json_body import json_object
 from scim_gateway.list_queries import page_from, user_criteria
-from scim_gateway.patch_operations import parse_operations
 from scim_gateway.request_scope import scim_request
 from scim_gateway.responses import (
     Projection,
@@ -22,7 +21,7 @@ from scim_gateway.responses import (
     resource_response,
 )
 from scim_gateway.user_mapping import content_from, user_resource, writable
-from scim_gateway.user_patch import patched
+from scim_gateway.user_patch import patched, user_operations
 from scim_gateway.versions import demanded_version, is_current
 
 
@@ -86,7 +85,7 @@ def replace(user_id: str) -> Response:
 def patch(user_id: str) -> Response:
     """PATCH: answers 200 with the user, as Okta expects it."""
     call = scim_request()
-    operations = parse_operations(json_object(request))
+    operations = user_operations(json_object(request))
     version = demanded_version(request.headers.get("If-Match"))
 
     def use_case(scope: TenantScope) -> tuple[UserChange, bool]:
