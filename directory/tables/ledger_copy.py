@@ -30,6 +30,8 @@ grants = Table(
     # No foreign keys of its own: a grant is reached through memberships.grant_key_id alone, and a
     # check per row would cost bulk commits more than it protects.
     PrimaryKeyConstraint("tenant_id", "group_id", "member_id", "key_id"),
+    # Says without a look at the rows whether every grant of a group is of its present epoch.
+    Index("grants_epoch_idx", "tenant_id", "group_id", "epoch"),
 )
 
 missing_envelopes = Table(

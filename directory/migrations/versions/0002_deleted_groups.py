@@ -1,4 +1,4 @@
-"""What a deleted group held, kept for `groupseal groups restore`."""
+"""What a deleted group held, for `groupseal groups restore`; epochs of grants, to be counted."""
 
 from alembic import op
 
@@ -23,14 +23,16 @@ CREATE TABLE deleted_groups (
 );
 CREATE INDEX deleted_groups_age_idx
     ON deleted_groups (tenant_id, deleted_at);
+CREATE INDEX grants_epoch_idx
+    ON grants (tenant_id, group_id, epoch);
 """
 
 
 def upgrade() -> None:
-    """Creates the table."""
+    """Creates both."""
     op.get_bind().exec_driver_sql(_UPGRADE)
 
 
 def downgrade() -> None:
     """Only a deleted group's roster would be lost."""
-    op.get_bind().exec_driver_sql("DROP TABLE deleted_groups")
+    op.get_bind().exec_driver_sql("DROP INDEX grants_epoch_idx; DROP TABLE deleted_groups")

@@ -1,0 +1,317 @@
+"""What of the desired state is in effect: per group and per user, counted or one by one.
+
+The notion of a membership's state is that of `directory.membership_state`, as everywhere. Every
+function asks a constant number of statements, for any number of groups or users. Counting reads
+the memberships of a group once, and grants only while some are of an older epoch than the group.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from directory.membership_state import MembershipFacts, State, facts_from, state_of
+from directory.tenancy import TenantScope, tenant_sql
+from groupseal.reasons import Reason
+
+SHOWN_UNRESOLVED = 100
+_AT_A_TIME = 1_000
+
+# Groups, their tenant's state, and the values that name nobody yet.
+_GROUPS = tenant_sql("""
+    SELECT g.id, g.epoch, g.epoch_open, g.reason, g.desired_version > g.reconciled_version AS dirty,
+        g.dirty_since, g.next_attempt_at, t.halted_reason, t.state AS tenant_state,
+        t.service_reason, coalesce(u.number, 0) AS unresolved, u.since AS unresolved_since,
+        u.shown
+    FROM groups g
+    JOIN tenants t ON t.id = g.tenant_id
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS number, min(since) AS since,
+            (array_agg(value ORDER BY since, value))[1:CAST(:shown AS integer)] AS shown
+        FROM unresolved_members
+        WHERE tenant_id = :tenant_id AND group_id = g.id
+    ) AS u ON true
+    WHERE g.tenant_id = :tenant_id AND g.id = ANY(:ids)
+""")
+
+# The facts of memberships, alike ones counted. OFFSET 0 keeps each group's memberships to their
+# own part of the index. A key is looked for only where there is no grant.
+_COUNTS_OF_GROUPS = tenant_sql("""
+    SELECT subject, desired, wanted, rostered, held_reason, reason, grant_epoch, epoch, epoch_open,
+        has_bound_key, count(*) AS number, min(desired_at) AS since
+    FROM (
+        SELECT g.id AS subject, m.desired, m.wanted, m.rostered, m.held_reason, m.reason,
+            m.desired_at, g.epoch, g.epoch_open,
+            CASE
+                WHEN m.grant_key_id IS NULL THEN NULL
+                WHEN g.has_older THEN (
+                    SELECT r.epoch FROM grants r
+                    WHERE r.tenant_id = :tenant_id AND r.group_id = g.id
+                        AND r.member_id = m.user_id AND r.key_id = m.grant_key_id)
+                ELSE g.epoch
+            END AS grant_epoch,
+            CASE WHEN m.wanted AND m.grant_key_id IS NULL THEN coalesce((
+                SELECT true FROM member_keys k
+                WHERE k.tenant_id = :tenant_id AND k.member_id = m.user_id AND k.state = 'bound'
+                LIMIT 1), false)
+            ELSE true END AS has_bound_key
+        FROM (
+            SELECT id, epoch, epoch_open, epoch_open AND EXISTS (
+                SELECT FROM grants r
+                WHERE r.tenant_id = :tenant_id AND r.group_id = groups.id AND r.epoch < groups.epoch
+            ) AS has_older
+            FROM groups WHERE tenant_id = :tenant_id AND id = ANY(:ids) OFFSET 0
+        ) AS g
+        CROSS JOIN LATERAL (
+            SELECT user_id, desired, wanted, rostered, held_reason, reason, desired_at, grant_key_id
+            FROM memberships
+            WHERE tenant_id = :tenant_id AND group_id = g.id AND (desired OR rostered) OFFSET 0
+        ) AS m
+    ) AS facts
+    GROUP BY subject, desired, wanted, rostered, held_reason, reason, grant_epoch, epoch,
+        epoch_open, has_bound_key
+""")
+
+# One row each: of a group, or (the other is null) of users. In the order of the group or user.
+_MEMBERSHIPS = """
+    SELECT m.group_id, m.user_id, m.desired, m.wanted, m.rostered, m.held_reason, m.reason,
+        m.desired_at AS since, r.epoch AS grant_epoch, g.epoch, g.epoch_open,
+        CASE WHEN g.desired_version > g.reconciled_version THEN g.next_attempt_at END
+            AS next_attempt_at,
+        EXISTS (
+            SELECT FROM member_keys k
+            WHERE k.tenant_id = m.tenant_id AND k.member_id = m.user_id AND k.state = 'bound'
+        ) AS has_bound_key
+    FROM memberships m
+    JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id AND g.deleted_at IS NULL
+    LEFT JOIN grants r ON r.tenant_id = m.tenant_id AND r.group_id = m.group_id
+        AND r.member_id = m.user_id AND r.key_id = m.grant_key_id
+    WHERE m.tenant_id = :tenant_id AND (m.desired OR m.rostered)
+"""
+_OF_GROUP = tenant_sql(_MEMBERSHIPS + " AND m.group_id = :group_id ORDER BY m.user_id")
+_OF_USERS = tenant_sql(_MEMBERSHIPS + " AND m.user_id = ANY(:ids) ORDER BY m.user_id, m.group_id")
+
+_DEVICES = tenant_sql("""
+    SELECT member_id, count(*) AS number FROM member_keys
+    WHERE tenant_id = :tenant_id AND member_id = ANY(:ids) AND state = 'bound'
+    GROUP BY member_id
+""")
+
+
+class Standing(StrEnum):
+    """Where a membership stands, as identity providers are told."""
+
+    # Holds the group's present key.
+    COMMITTED = "committed"
+    # Will, by itself or when the person has done something: the reason says which.
+    WAITING = "waiting"
+    # The encryption service refused it.
+    REFUSED = "refused"
+    # A restore of the database left it in doubt.
+    HELD = "held"
+    # Desired, but the user is not active.
+    INACTIVE = "inactive"
+    # Not desired any more and still on the service's roster; the key is served no longer.
+    LEAVING = "leaving"
+
+
+# What passes without anybody doing anything, and what waits for the person; the rest is refused.
+_BY_ITSELF = frozenset({Reason.QUEUED, Reason.ROTATING, Reason.ENVELOPE_MISSING})
+_WAITS = _BY_ITSELF | {Reason.NO_KEY}
+
+
+class Progress(StrEnum):
+    """A group or user in one word."""
+
+    # Everything that is desired is in effect.
+    IN_SYNC = "in_sync"
+    # Work is under way, or will be tried again by itself.
+    PENDING = "pending"
+    # What is left needs a person: a device to enrol, a user to push, a refusal to resolve.
+    WAITING = "waiting"
+    # The tenant is stopped until an operator acts.
+    HALTED = "halted"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Memberships by standing and, of those that wait or are refused, by reason."""
+
+    standings: dict[Standing, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    # Since when the oldest of those that are not as they should be was pushed.
+    since: datetime | None = None
+
+    @property
+    def desired(self) -> int:
+        """All that the identity provider wants."""
+        return sum(n for standing, n in self.standings.items() if standing is not Standing.LEAVING)
+
+    @property
+    def is_moving(self) -> bool:
+        """Something will change by itself."""
+        return bool(self.standings.get(Standing.LEAVING) or _BY_ITSELF & self.reasons.keys())
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Something will not."""
+        return bool(self.standings.get(Standing.HELD) or self.reasons.keys() - _BY_ITSELF)
+
+    def add(self, standing: Standing, reason: str | None, number: int, since: Any) -> None:
+        """Counts memberships in."""
+        self.standings[standing] = self.standings.get(standing, 0) + number
+        if reason is not None and standing in {Standing.WAITING, Standing.REFUSED}:
+            self.reasons[reason] = self.reasons.get(reason, 0) + number
+        if standing not in {Standing.COMMITTED, Standing.INACTIVE}:
+            self.since = _earlier(self.since, since)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupProvisioning:
+    """How much of a group is in effect, and why the rest is not."""
+
+    progress: Progress
+    tally: Tally
+    since: datetime | None
+    # Why the group as a whole is not tried at the moment.
+    reason: str | None
+    epoch: int
+    epoch_open: bool
+    unresolved: int
+    # Of the unresolved values, those that have been there longest.
+    shown_unresolved: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class UserProvisioning:
+    """How many of a user's memberships are in effect, and with how many devices."""
+
+    progress: Progress
+    tally: Tally
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipProvisioning:
+    """One membership."""
+
+    group_id: UUID
+    user_id: UUID
+    standing: Standing
+    reason: str | None
+    since: datetime | None
+    next_attempt: datetime | None
+
+
+def standing_of(facts: MembershipFacts) -> tuple[Standing, str | None] | None:
+    """Pure: standing and reason; None of what is over."""
+    if facts.held_reason is not None and facts.desired:
+        return Standing.HELD, facts.held_reason
+    match state_of(facts):
+        case State.COMMITTED, _:
+            return Standing.COMMITTED, None
+        case ((State.LEAVING | State.GONE), _) if facts.desired:
+            return Standing.INACTIVE, None
+        case State.LEAVING, _:
+            return Standing.LEAVING, None
+        case State.GONE, _:
+            return None
+        case _, reason:
+            return (Standing.WAITING if reason in _WAITS else Standing.REFUSED), reason
+
+
+def provisioning_of_groups(
+    scope: TenantScope, ids: Sequence[UUID]
+) -> dict[UUID, GroupProvisioning]:
+    """Of each of these groups."""
+    tallies = {id_: Tally() for id_ in ids}
+    for row in scope.all(_COUNTS_OF_GROUPS, ids=list(ids)):
+        _count(tallies[row.subject], row, row.number)
+    rows = scope.all(_GROUPS, ids=list(ids), shown=SHOWN_UNRESOLVED)
+    return {row.id: _of_group(row, tallies[row.id]) for row in rows}
+
+
+def provisioning_of_users(scope: TenantScope, ids: Sequence[UUID]) -> dict[UUID, UserProvisioning]:
+    """Of each of these users."""
+    tallies = {id_: Tally() for id_ in ids}
+    for row in scope.all(_OF_USERS, ids=list(ids)):
+        _count(tallies[row.user_id], row, 1)
+    devices = {row.member_id: row.number for row in scope.all(_DEVICES, ids=list(ids))}
+    return {
+        id_: UserProvisioning(_progress(tally), tally, devices.get(id_, 0))
+        for id_, tally in tallies.items()
+    }
+
+
+def memberships_of_group(scope: TenantScope, group_id: UUID) -> Iterator[MembershipProvisioning]:
+    """Member by member; rows come as they are asked for."""
+    result = scope.connection.execute(
+        _OF_GROUP,
+        {"tenant_id": scope.tenant_id, "group_id": group_id},
+        execution_options={"yield_per": _AT_A_TIME},
+    )
+    with result:
+        yield from _each(result)
+
+
+def memberships_of_users(scope: TenantScope, ids: Sequence[UUID]) -> list[MembershipProvisioning]:
+    """Group by group, of each of these users."""
+    return list(_each(scope.all(_OF_USERS, ids=list(ids))))
+
+
+def _each(rows: Iterable[Row[Any]]) -> Iterator[MembershipProvisioning]:
+    for row in rows:
+        found = standing_of(facts_from(row))
+        if found is not None:
+            standing, reason = found
+            is_due = standing not in {Standing.COMMITTED, Standing.INACTIVE, Standing.HELD}
+            yield MembershipProvisioning(
+                row.group_id,
+                row.user_id,
+                standing,
+                reason,
+                row.since,
+                row.next_attempt_at if is_due else None,
+            )
+
+
+def _count(tally: Tally, row: Row[Any], number: int) -> None:
+    found = standing_of(facts_from(row))
+    if found is not None:
+        tally.add(*found, number, row.since)
+
+
+def _of_group(row: Row[Any], tally: Tally) -> GroupProvisioning:
+    progress = _progress(tally, is_dirty=row.dirty, awaits=row.unresolved > 0)
+    reason = row.reason
+    if row.halted_reason is not None:
+        progress, reason = Progress.HALTED, row.halted_reason
+    elif progress is Progress.PENDING:
+        not_connected = row.tenant_state != "connected"
+        reason = Reason.NOT_CONNECTED if not_connected else reason or row.service_reason
+    since = _earlier(tally.since, row.unresolved_since)
+    return GroupProvisioning(
+        progress,
+        tally,
+        _earlier(since, row.dirty_since) if row.dirty else since,
+        reason,
+        row.epoch,
+        row.epoch_open,
+        row.unresolved,
+        row.shown or (),
+    )
+
+
+def _progress(tally: Tally, *, is_dirty: bool = False, awaits: bool = False) -> Progress:
+    if is_dirty or tally.is_moving:
+        return Progress.PENDING
+    return Progress.WAITING if awaits or tally.needs_somebody else Progress.IN_SYNC
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    known = [time for time in (one, other) if time is not None]
+    return min(known, default=None)
