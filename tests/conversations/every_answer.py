@@ -7,10 +7,13 @@ from typing import Any
 _MESSAGES = "urn:ietf:params:scim:api:messages:2.0:"
 
 
-def broken_rules(status: int, headers: Mapping[str, str], text: str) -> list[str]:
+def broken_rules(
+    status: int, headers: Mapping[str, str], text: str, accept: str | None
+) -> list[str]:
     """The rules that an answer breaks.
 
-    No fault; a body exactly where there should be one, SCIM JSON without nulls; errors with
+    No fault; a body exactly where there should be one, SCIM JSON without nulls, called plain JSON
+    only where a client accepts nothing else (RFC 7644 §3.1); errors with
     schema, status and detail; lists that count themselves in integers; the ETag and Location of a
     resource as its `meta` has them; never a password.
     """
@@ -19,7 +22,8 @@ def broken_rules(status: int, headers: Mapping[str, str], text: str) -> list[str
         found.append("a fault")
     if status in {204, 304}:
         return [*found, "a body"] if text else found
-    if headers.get("content-type", "").split(";")[0] != "application/scim+json":
+    expected = accept if accept == "application/json" else "application/scim+json"
+    if headers.get("content-type", "").split(";")[0] != expected:
         found.append(f"media type {headers.get('content-type')}")
     try:
         body = json.loads(text)

@@ -82,7 +82,8 @@ class Player:
     def _play(self, place: str, step: Step) -> None:
         before = self._state() if step.unchanged else None
         answer = self._send(step)
-        found = broken_rules(answer.status, answer.headers, answer.text)
+        accept = {**self._scenario.headers, **step.headers}.get("Accept")
+        found = broken_rules(answer.status, answer.headers, answer.text, accept)
         if answer.status != step.expect.status:
             found.append(f"status {answer.status} in place of {step.expect.status}")
         body = json.loads(answer.text) if answer.text else None
