@@ -1,7 +1,8 @@
 """Users as the identity provider pushes them, and what becoming inactive does to memberships."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -158,11 +159,14 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """A user after a change; `changed` is False if nothing differed, `dirty` if no group is."""
+    """A user after a change: whether anything differs, whether a group is dirty, and whether
+    the user was not there before.
+    """
 
     user: User
     changed: bool
     dirty: bool
+    created: bool = False
 
 
 def user_from(row: Row[Any]) -> User:
@@ -204,15 +208,17 @@ def create_user(scope: TenantScope, content: UserContent) -> UserChange:
         if row is not None:
             known = user_from(row)
             if known.content.active:
-                raise TakenError("a user with this externalId exists already and is active")
+                raise TakenError(
+                    "a user with this externalId exists already and is active: change that one"
+                )
             return update_user(scope, known, content)
     user = _write(scope, _INSERT, uuid4(), content)
-    return UserChange(user, True, _join_awaiting_groups(scope, user))
+    return UserChange(user, True, _join_awaiting_groups(scope, user), created=True)
 
 
 def update_user(scope: TenantScope, user: User, content: UserContent) -> UserChange:
     """Gives a locked user another content. Costs nothing if it is the same. Raises TakenError."""
-    if content == user.content:
+    if _document(content) == _document(user.content):
         return UserChange(user, False, False)
     renamed = content.external_id is not None and content.external_id != user.content.external_id
     if renamed and content.external_id is not None:
@@ -238,6 +244,11 @@ def delete_user(scope: TenantScope, user_id: UUID, *, version: int | None = None
     touch(scope, groups)
     note(scope, Kind.USER_DEACTIVATED, user_id=user_id)
     return bool(groups)
+
+
+def _document(content: UserContent) -> str:
+    """The content as text, in which 1 and true differ."""
+    return json.dumps(asdict(content), sort_keys=True)
 
 
 def _set_wanted(scope: TenantScope, user_id: UUID, active: bool) -> bool:
@@ -292,9 +303,11 @@ def _write(scope: TenantScope, statement: TextClause, user_id: UUID, content: Us
 def _translated(error: IntegrityError) -> Exception:
     match constraint_of(error):
         case "users_user_name_key":
-            return TakenError("a user with this userName exists already")
+            return TakenError("a user with this userName exists already: find it with userName eq")
         case "users_external_id_key":
-            return TakenError("a user with this externalId exists already")
+            return TakenError(
+                "a user with this externalId exists already: find it with externalId eq"
+            )
         case _:
             return error
 

@@ -1,6 +1,5 @@
 """/Users (RFC 7644 §3)."""
 
-import json
 from uuid import UUID
 
 from flask import Blueprint, Response, request
@@ -9,18 +8,26 @@ from directory.errors import NotFoundError
 from directory.listings import list_users
 from directory.memberships import canonical_uuid
 from directory.tenancy import TenantScope
-from directory.users import UserChange, create_user, delete_user, lock_user, read_user, update_user
+from directory.users import (
+    User,
+    UserChange,
+    create_user,
+    delete_user,
+    lock_user,
+    read_user,
+    update_user,
+)
 from scim_gateway.json_body import json_object
 from scim_gateway.list_queries import page_from, user_criteria
-from scim_gateway.request_scope import scim_request
+from scim_gateway.representations import users_json
+from scim_gateway.request_scope import ScimRequest, scim_request
 from scim_gateway.responses import (
     Projection,
-    created,
     list_response,
     no_content,
     resource_response,
 )
-from scim_gateway.user_mapping import content_from, user_resource, writable
+from scim_gateway.user_mapping import content_from, writable
 from scim_gateway.user_patch import patched, user_operations
 from scim_gateway.versions import demanded_version, is_current
 
@@ -36,17 +43,25 @@ def register(blueprint: Blueprint) -> None:
 
 
 def create() -> Response:
-    """Creates a user, or takes back the inactive one with the same externalId (200)."""
+    """Creates a user (201), or takes back the inactive one with exactly the same externalId.
+
+    That one is answered with 200: nothing was created, and a client that looks at the status may
+    tell the two apart. Location and body are the same, so that one which does not can go on.
+    """
     call = scim_request()
+    projection = _projection()
     content = content_from(json_object(request))
 
     def use_case(scope: TenantScope) -> tuple[UserChange, bool]:
         change = create_user(scope, content)
         return change, change.dirty
 
-    user = call.change(use_case).user
-    resource = user_resource(user, call.base_url)
-    return created(resource, user.version, resource["meta"]["location"])
+    change = call.change(use_case)
+    user = change.user
+    status = 201 if change.created else 200
+    response = resource_response(_text(call, user, projection), user.version, status)
+    response.headers["Location"] = f"{call.base_url}/Users/{user.id}"
+    return response
 
 
 def find() -> Response:
@@ -55,22 +70,23 @@ def find() -> Response:
     projection = _projection()
     page = page_from(request.args)
     users, total = list_users(call.scope, user_criteria(request.args.get("filter")), page)
-    resources = [json.dumps(projection.of(user_resource(one, call.base_url))) for one in users]
-    return list_response(resources, total, page.offset + 1)
+    return list_response(users_json(call, users, projection), total, page.offset + 1)
 
 
 def read(user_id: str) -> Response:
     """One user."""
     call = scim_request()
+    projection = _projection()
     user = read_user(call.scope, _id(user_id))
     if is_current(request.headers.get("If-None-Match"), user.version):
         return resource_response("", user.version, 304)
-    return resource_response(_projection().of(user_resource(user, call.base_url)), user.version)
+    return resource_response(_text(call, user, projection), user.version)
 
 
 def replace(user_id: str) -> Response:
     """PUT: the whole object; what is readOnly in it is ignored."""
     call = scim_request()
+    projection = _projection()
     body = json_object(request)
     version = demanded_version(request.headers.get("If-Match"))
 
@@ -79,12 +95,13 @@ def replace(user_id: str) -> Response:
         change = update_user(scope, user, content_from(body, user.content))
         return change, change.dirty
 
-    return _changed(call.change(use_case), call.base_url)
+    return _changed(call, call.change(use_case).user, projection)
 
 
 def patch(user_id: str) -> Response:
     """PATCH: answers 200 with the user, as Okta expects it."""
     call = scim_request()
+    projection = _projection()
     operations = user_operations(json_object(request))
     version = demanded_version(request.headers.get("If-Match"))
 
@@ -94,7 +111,7 @@ def patch(user_id: str) -> Response:
         change = update_user(scope, user, content)
         return change, change.dirty
 
-    return _changed(call.change(use_case), call.base_url)
+    return _changed(call, call.change(use_case).user, projection)
 
 
 def delete(user_id: str) -> Response:
@@ -109,12 +126,17 @@ def delete(user_id: str) -> Response:
     return no_content()
 
 
-def _changed(change: UserChange, base_url: str) -> Response:
-    user = change.user
-    return resource_response(_projection().of(user_resource(user, base_url)), user.version)
+def _changed(call: ScimRequest, user: User, projection: Projection) -> Response:
+    return resource_response(_text(call, user, projection), user.version)
+
+
+def _text(call: ScimRequest, user: User, projection: Projection) -> str:
+    (text,) = users_json(call, [user], projection)
+    return text
 
 
 def _projection() -> Projection:
+    """What the client wants to see; refused, if at all, before anything is changed."""
     return Projection(request.args.get("attributes"), request.args.get("excludedAttributes"))
 
 

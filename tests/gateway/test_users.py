@@ -272,12 +272,16 @@ def test_conflicts(scim: ScimClient) -> None:
 
 
 def test_an_inactive_user_is_taken_back_by_external_id(scim: ScimClient) -> None:
-    """Exactly the same externalId and inactive: the same person again, memberships and all."""
+    """Exactly the same externalId and inactive: the same person again, memberships and all.
+
+    200, since nothing was created, with Location and the resource.
+    """
     user_id = scim.send("POST", "/Users", _OKTA_USER).json["id"]
     group = scim.create_group("Finance", [user_id])
     scim.patch(f"/Users/{user_id}", {"op": "replace", "value": {"active": False}})
     response = scim.send("POST", "/Users", _OKTA_USER | {"userName": "ada.new@example.com"})
-    assert response.status_code == 201
+    assert response.status_code == 200
+    assert response.headers["Location"] == response.json["meta"]["location"]
     assert response.json["id"] == user_id
     assert response.json["userName"] == "ada.new@example.com"
     assert scim.wanted(group) == {user_id}
