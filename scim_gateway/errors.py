@@ -54,6 +54,12 @@ class UnauthorizedError(ScimError):
     status = 401
 
 
+class ForbiddenError(ScimError):
+    """Nobody may do this here (RFC 7644 §4: discovery is not filtered)."""
+
+    status = 403
+
+
 class NotFoundError(ScimError):
     """No such resource or endpoint."""
 
