@@ -21,8 +21,12 @@ def filled(template: Any, known: Mapping[str, Any]) -> Any:
         return _PLACEHOLDER.sub(lambda match: str(_lookup(match["name"], known)), template)
     if isinstance(template, list):
         return [filled(one, known) for one in template]
-    if not isinstance(template, Mapping):
-        return template
+    if isinstance(template, Mapping):
+        return _filled_mapping(template, known)
+    return template
+
+
+def _filled_mapping(template: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
     match template:
         case {"$merge": parts}:
             return {name: value for part in parts for name, value in filled(part, known).items()}

@@ -1,4 +1,4 @@
-"""Plays a scenario against a running gateway: every byte over HTTP, nothing added to the headers."""
+"""Plays a scenario against a running gateway: over HTTP, with no header of its own."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ class _Answer:
 
 
 class Player:
-    """One client's side of one scenario. Raises AssertionError where an answer is not as written."""
+    """One client's side of one scenario. AssertionError where an answer is not as written."""
 
     def __init__(self, base_url: str, engine: Engine, scenario: Scenario) -> None:
         address = urlsplit(base_url)

@@ -36,10 +36,10 @@ def counted(scim: ScimClient) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A tenant with some users, every one of them in some groups."""
+    """A tenant whose first group has every one of `users`, and every group the first of them."""
 
     scim: ScimClient
-    users: list[str]  # all members of every group
+    users: list[str]
     groups: list[str]
     others: list[str]  # members of none
 
@@ -69,6 +69,7 @@ def _stage(scim: ScimClient, size: int) -> Stage:
             desired_version, display)
         SELECT u.tenant_id, g.id, u.id, true, true, now(), 1, u.display_name
         FROM users u JOIN groups g ON g.tenant_id = u.tenant_id
+            AND (u.user_name = 'user1' OR g.display_name = 'group1')
         WHERE u.tenant_id = :tenant AND CAST(substr(u.user_name, 5) AS int) <= :size
         """,
         **parameters,
@@ -77,10 +78,13 @@ def _stage(scim: ScimClient, size: int) -> Stage:
         "SELECT id, CAST(substr(user_name, 5) AS int) AS n FROM users WHERE tenant_id = :tenant",
         tenant=scim.tenant_id,
     )
-    groups = scim.rows("SELECT id FROM groups WHERE tenant_id = :tenant", tenant=scim.tenant_id)
+    groups = scim.rows(
+        "SELECT id FROM groups WHERE tenant_id = :tenant ORDER BY display_name",
+        tenant=scim.tenant_id,
+    )
     return Stage(
         scim,
-        [str(row.id) for row in rows if row.n <= size],
+        [str(row.id) for row in sorted(rows, key=lambda row: row.n) if row.n <= size],
         [str(row.id) for row in groups],
         [str(row.id) for row in rows if row.n > size],
     )
@@ -123,7 +127,11 @@ REQUESTS: dict[str, tuple[Callable[[Stage], Answer], int, int]] = {
         200,
         4,
     ),
-    "list users by cursor": (lambda s: s.scim.send("GET", "/Users", cursor="", count="10"), 200, 6),
+    "list users by cursor": (
+        lambda s: s.scim.send("GET", "/Users", cursor="", count="1000"),
+        200,
+        6,
+    ),
     "list users sorted": (
         lambda s: s.scim.send("GET", "/Users", count="1000", sortBy="userName"),
         200,
