@@ -12,13 +12,13 @@ def broken_rules(
 ) -> list[str]:
     """The rules that an answer breaks.
 
-    No fault; a body exactly where there should be one, SCIM JSON without nulls, called plain JSON
-    only where a client accepts nothing else (RFC 7644 §3.1); errors with
-    schema, status and detail; lists that count themselves in integers; the ETag and Location of a
-    resource as its `meta` has them; never a password.
+    No fault (501 says that something is not offered); a body exactly where there should be one,
+    SCIM JSON without nulls, called plain JSON only where a client accepts nothing else (RFC 7644
+    §8.1); errors with schema, status and detail; lists that count themselves in integers; ETag and
+    Location of a resource as its `meta` has them; never a password.
     """
     found: list[str] = []
-    if status >= 500:
+    if status >= 500 and status != 501:
         found.append("a fault")
     if status in {204, 304}:
         return [*found, "a body"] if text else found
