@@ -76,7 +76,7 @@ _COUNTS_OF_GROUPS = tenant_sql("""
         epoch_open, has_bound_key
 """)
 
-# One row each: of a group, or (the other is null) of users. In the order of the group or user.
+# One row each.
 _MEMBERSHIPS = """
     SELECT m.group_id, m.user_id, m.desired, m.wanted, m.rostered, m.held_reason, m.reason,
         m.desired_at AS since, r.epoch AS grant_epoch, g.epoch, g.epoch_open,
@@ -92,7 +92,7 @@ _MEMBERSHIPS = """
         AND r.member_id = m.user_id AND r.key_id = m.grant_key_id
     WHERE m.tenant_id = :tenant_id AND (m.desired OR m.rostered)
 """
-_OF_GROUP = tenant_sql(_MEMBERSHIPS + " AND m.group_id = :group_id ORDER BY m.user_id")
+_OF_GROUPS = tenant_sql(_MEMBERSHIPS + " AND m.group_id = ANY(:ids) ORDER BY m.group_id, m.user_id")
 _OF_USERS = tenant_sql(_MEMBERSHIPS + " AND m.user_id = ANY(:ids) ORDER BY m.user_id, m.group_id")
 
 _DEVICES = tenant_sql("""
@@ -247,11 +247,13 @@ def provisioning_of_users(scope: TenantScope, ids: Sequence[UUID]) -> dict[UUID,
     }
 
 
-def memberships_of_group(scope: TenantScope, group_id: UUID) -> Iterator[MembershipProvisioning]:
-    """Member by member; rows come as they are asked for."""
+def memberships_of_groups(
+    scope: TenantScope, ids: Sequence[UUID]
+) -> Iterator[MembershipProvisioning]:
+    """Member by member, group by group; rows come as they are asked for."""
     result = scope.connection.execute(
-        _OF_GROUP,
-        {"tenant_id": scope.tenant_id, "group_id": group_id},
+        _OF_GROUPS,
+        {"tenant_id": scope.tenant_id, "ids": list(ids)},
         execution_options={"yield_per": _AT_A_TIME},
     )
     with result:

@@ -37,6 +37,11 @@ class UnitOfWork:
         """Undoes everything since the last commit."""
         self.connection.rollback()
 
+    def snapshot(self) -> None:
+        """What follows sees one moment, and changes nothing; undoes what was not committed."""
+        self.connection.rollback()
+        self.connection.execution_options(isolation_level="REPEATABLE READ")
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

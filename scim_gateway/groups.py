@@ -1,5 +1,6 @@
 """/Groups (RFC 7644 §3). What a request costs depends on what it changes, not on the group."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
 from flask import Blueprint, Response, request
@@ -8,26 +9,19 @@ from directory import group_push
 from directory.errors import NotFoundError
 from directory.group_push import Push, Pushed
 from directory.groups import Group, read_group
-from directory.listings import list_groups, members_json_by_group
-from directory.memberships import canonical_uuid, members_json
+from directory.listings import list_groups
+from directory.memberships import canonical_uuid
 from directory.tenancy import TenantScope
-from scim_gateway.group_mapping import (
-    group_resource,
-    push_from,
-    with_members,
-)
+from scim_gateway.group_mapping import push_from
 from scim_gateway.group_patch import push_from_patch
 from scim_gateway.json_body import json_object
 from scim_gateway.list_queries import group_criteria, page_from
 from scim_gateway.patch_operations import parse_operations
+from scim_gateway.projection import Projection
+from scim_gateway.representations import group_stream, groups_json
 from scim_gateway.request_scope import ScimRequest, scim_request
-from scim_gateway.responses import (
-    Projection,
-    created,
-    list_response,
-    no_content,
-    resource_response,
-)
+from scim_gateway.responses import list_response, no_content, resource_response
+from scim_gateway.streaming import streamed_response
 from scim_gateway.versions import demanded_version, is_current
 
 
@@ -50,44 +44,38 @@ def create() -> Response:
         return group_push.create(scope, push), True
 
     group = call.change(use_case)
-    location = f"{call.base_url}/Groups/{group.id}"
-    return created(_representation(call, group), group.version, location)
+    call.snapshot()
+    response = streamed_response(_pieces(call, group), group.version, 201)
+    response.headers["Location"] = f"{call.base_url}/Groups/{group.id}"
+    return response
 
 
 def find() -> Response:
     """A page of groups."""
     call = scim_request()
-    projection = _projection()
     page = page_from(request.args)
     groups, total = list_groups(call.scope, group_criteria(request.args.get("filter")), page)
-    members: dict[UUID, str] | None = None
-    if groups and projection.has("members"):
-        members = members_json_by_group(call.scope, [group.id for group in groups])
-    resources = [
-        with_members(
-            projection.of(group_resource(group, call.base_url)),
-            None if members is None else members.get(group.id, "[]"),
-        )
-        for group in groups
-    ]
+    resources = groups_json(call, groups, _projection())
     return list_response(resources, total, page.offset + 1)
 
 
 def read(group_id: str) -> Response:
-    """One group."""
+    """One group, with the provisioning extension."""
     call = scim_request()
+    call.snapshot()
     group = read_group(call.scope, _id(group_id))
     if is_current(request.headers.get("If-None-Match"), group.version):
         return resource_response("", group.version, 304)
-    return resource_response(_representation(call, group), group.version)
+    return streamed_response(_pieces(call, group, provisioning=True), group.version)
 
 
 def replace(group_id: str) -> Response:
     """PUT: the whole list of members, of any size; only rows that differ are touched."""
     call = scim_request()
     _change(call, _id(group_id), push_from(json_object(request), whole=True))
+    call.snapshot()
     group = read_group(call.scope, _id(group_id))
-    return resource_response(_representation(call, group), group.version)
+    return streamed_response(_pieces(call, group), group.version)
 
 
 def patch(group_id: str) -> Response:
@@ -120,10 +108,8 @@ def _change(call: ScimRequest, group_id: UUID, push: Push) -> Pushed:
     return call.change(use_case)
 
 
-def _representation(call: ScimRequest, group: Group) -> str:
-    projection = _projection()
-    members = members_json(call.scope, group.id) if projection.has("members") else None
-    return with_members(projection.of(group_resource(group, call.base_url)), members)
+def _pieces(call: ScimRequest, group: Group, *, provisioning: bool = False) -> Iterator[str]:
+    return group_stream(call, group, _projection(), provisioning=provisioning)
 
 
 def _projection() -> Projection:

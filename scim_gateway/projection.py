@@ -13,13 +13,14 @@ from scim_gateway.errors import InvalidValueError
 
 _ALWAYS = frozenset({"schemas", "id"})
 _CORE = (USER_SCHEMA.lower(), GROUP_SCHEMA.lower())
+_MAX_NAMES = 500
 _Names = frozenset[str]
 
 
 class Projection:
     """`attributes` and `excludedAttributes`, as text with commas or as a list of names.
 
-    Raises InvalidValueError if both are given.
+    Raises InvalidValueError if both are given, or too many names.
     """
 
     def __init__(
@@ -59,8 +60,15 @@ class Projection:
         )
 
     def asks_for(self, name: str) -> bool:
-        """Whether `attributes` names it expressly: what is returned on request alone."""
-        return self._only is not None and name.lower() in self._only
+        """Whether `attributes` names it or a part of it: what is returned on request alone."""
+        name = name.lower()
+        return self._only is not None and any(
+            one == name or _is_below(one, name) for one in self._only
+        )
+
+    def names(self, name: str) -> bool:
+        """Whether `attributes` takes it in, at least in part, with others or by itself."""
+        return self._only is not None and self.has(name)
 
     def of(self, resource: Mapping[str, Any]) -> dict[str, Any]:
         """The resource with what was asked for; `id` and `schemas` always."""
@@ -77,7 +85,9 @@ def _names(given: str | Iterable[str] | None) -> _Names:
     """Lower-case names; those of the core schemas without their URN."""
     if given is None:
         return frozenset()
-    names = (one.strip().lower() for one in (given.split(",") if isinstance(given, str) else given))
+    names = [one.strip().lower() for one in (given.split(",") if isinstance(given, str) else given)]
+    if len(names) > _MAX_NAMES:
+        raise InvalidValueError(f"a client may ask for {_MAX_NAMES} attributes by name: name fewer")
     return frozenset(_without_core(name) for name in names if name)
 
 

@@ -51,6 +51,10 @@ class ScimRequest:
                 return result
         raise AssertionError("the last attempt returns or raises")
 
+    def snapshot(self) -> None:
+        """What is read from here on is of one moment. After every change, if there is one."""
+        self._uow.snapshot()
+
 
 def begin() -> None:
     """Before each request of the SCIM blueprint: authenticates and opens the unit of work."""
