@@ -74,11 +74,11 @@ class TokenRate:
         return math.ceil(int(microseconds) / 1_000_000)
 
     def _may_ask(self) -> bool:
-        if self._ask_again_at is None:
-            return True
         with self._lock:
+            if self._ask_again_at is None:
+                return True
             now = self._clock()
-            if self._ask_again_at is not None and now < self._ask_again_at:
+            if now < self._ask_again_at:
                 return False
             self._ask_again_at = now + _PAUSE_SECONDS  # the others go on not asking
             return True
@@ -94,8 +94,8 @@ class TokenRate:
             )
 
     def _note_presence(self) -> None:
-        if self._ask_again_at is None:
-            return
         with self._lock:
+            if self._ask_again_at is None:
+                return
             self._ask_again_at = None
         _log.warning("redis answers again: requests are limited")
