@@ -5,6 +5,7 @@ Everything in them is readOnly: it is told, never taken.
 
 from typing import Any
 
+from directory.provisioning_view import Progress, Standing
 from scim_gateway.attributes import PROVISIONING_GROUP_SCHEMA, PROVISIONING_USER_SCHEMA
 
 
@@ -33,25 +34,144 @@ def _schema(urn: str, description: str, *attributes: dict[str, Any]) -> dict[str
     }
 
 
+def _counts(*others: dict[str, Any]) -> dict[str, Any]:
+    return _attribute(
+        "counts",
+        "complex",
+        "How many there are of each kind.",
+        subAttributes=[
+            _attribute("desired", "integer", "Those that the identity provider pushed."),
+            *(_attribute(one.value, "integer", f"Those that are {one.value}.") for one in Standing),
+            *others,
+        ],
+    )
+
+
+def _detail(name: str, description: str, value: str) -> dict[str, Any]:
+    """One by one, and only on request: as many as there are members."""
+    return _attribute(
+        name,
+        "complex",
+        description,
+        multiValued=True,
+        returned="request",
+        subAttributes=[
+            _attribute("value", "string", value),
+            _attribute(
+                "state",
+                "string",
+                "Whether the membership is in effect.",
+                canonicalValues=[one.value for one in Standing],
+            ),
+            _attribute("reason", "string", "What it waits for, or why it was refused."),
+            _attribute("since", "dateTime", "Since when it is so."),
+            _attribute("nextAttempt", "dateTime", "When it is tried again at the latest."),
+        ],
+    )
+
+
+_STATE = _attribute(
+    "state",
+    "string",
+    "Whether everything that is desired is in effect.",
+    canonicalValues=[one.value for one in Progress],
+)
+_SINCE = _attribute("since", "dateTime", "Since when something waits; absent if nothing does.")
+
+
+def _counts(of: str, *more: dict[str, Any]) -> dict[str, Any]:
+    return _attribute(
+        "counts",
+        "complex",
+        f"{of} by what is in effect of them.",
+        subAttributes=[
+            _attribute("desired", "integer", "All that the identity provider wants."),
+            _attribute("committed", "integer", "Those that hold the group's present key."),
+            _attribute("waiting", "integer", "Those that will; `reasons` says what they wait for."),
+            _attribute("refused", "integer", "Those that the encryption service refused."),
+            _attribute("held", "integer", "Those in doubt since a database was restored."),
+            _attribute("inactive", "integer", "Those desired whose user is not active."),
+            _attribute("leaving", "integer", "Those not desired any more, until that is sealed."),
+            *more,
+        ],
+    )
+
+
+def _state(of: str) -> dict[str, Any]:
+    return _attribute(
+        "state",
+        "string",
+        f"{of} in one word: everything is in effect; work is under way; what is left needs a "
+        "person; or nothing goes on until the vendor's operator acts.",
+        canonicalValues=["in_sync", "pending", "waiting", "halted"],
+    )
+
+
+_SINCE = _attribute("since", "dateTime", "When the oldest change was pushed that is not in effect.")
 _REASONS = _attribute(
-    "waiting",
+    "reasons",
     "complex",
-    "What waits, and for what.",
+    "Why some are waiting or refused.",
     multiValued=True,
     subAttributes=[
         _attribute("reason", "string", "The reason, one of a fixed list."),
-        _attribute("count", "integer", "How many wait for it."),
+        _attribute("count", "integer", "How many it holds up."),
     ],
 )
+
+
+def _detail(name: str, description: str) -> dict[str, Any]:
+    return _attribute(
+        name,
+        "complex",
+        description,
+        multiValued=True,
+        returned="request",
+        subAttributes=[
+            _attribute("value", "string", "The id."),
+            _attribute(
+                "state",
+                "string",
+                "What is in effect of it.",
+                canonicalValues=["committed", "waiting", "refused", "held", "inactive", "leaving"],
+            ),
+            _attribute("reason", "string", "Why it is not committed."),
+            _attribute("since", "dateTime", "When it was last pushed."),
+            _attribute("nextAttempt", "dateTime", "When it is tried again."),
+        ],
+    )
+
+
 GROUP_PROVISIONING = _schema(
     PROVISIONING_GROUP_SCHEMA,
-    "How much of a group's desired list of members is in effect.",
-    _attribute("committed", "integer", "Members who hold the group's present key."),
+    "How much of a group's desired list of members is in effect. With a single group that is read; "
+    "elsewhere on request.",
+    _state("The group"),
+    _SINCE,
+    _attribute("reason", "string", "Why the group as a whole is not in effect at the moment."),
+    _attribute("epoch", "integer", "Number of the group's key."),
+    _attribute("epochOpen", "boolean", "False while the key is being replaced."),
+    _counts(
+        "Members",
+        _attribute("unresolved", "integer", "Pushed values that no user of the tenant has."),
+    ),
     _REASONS,
+    _attribute(
+        "unresolved",
+        "string",
+        "Pushed values that no user has, the oldest first, and the first hundred only.",
+        multiValued=True,
+    ),
+    _detail("members", "What is in effect of each member."),
 )
 USER_PROVISIONING = _schema(
     PROVISIONING_USER_SCHEMA,
-    "How much of a user's desired memberships is in effect.",
-    _attribute("committed", "integer", "Groups whose present key the user holds."),
+    "How much of a user's desired memberships is in effect. With a single user who is read; "
+    "elsewhere on request.",
+    _state("The user"),
+    _SINCE,
+    _attribute("devices", "integer", "Devices whose keys are bound."),
+    _counts("Memberships"),
     _REASONS,
+    _detail("memberships", "What is in effect of each membership."),
 )

@@ -116,6 +116,31 @@ def test_our_own_extensions_are_read_only(scim: ScimClient, schema: str) -> None
     assert set(found) == {"readOnly"}
 
 
+def test_our_own_extensions_hold_what_their_schemas_say(scim: ScimClient) -> None:
+    """Every name that is served is described, the detail on request included."""
+    ada = scim.create_user("ada@example.com")
+    group = scim.create_group("Finance", [ada, "somebody-else"])
+    for path, schema, detail in (
+        (f"/Groups/{group}", PROVISIONING_GROUP_SCHEMA, "members"),
+        (f"/Users/{ada}", PROVISIONING_USER_SCHEMA, "memberships"),
+    ):
+        described = dict(_attributes(scim.send("GET", f"/Schemas/{schema}").json["attributes"]))
+        usual = scim.send("GET", path, attributes=schema).json[schema]
+        full = scim.send("GET", path, attributes=f"{schema}:{detail}").json[schema]
+        assert detail not in usual
+        assert described[detail]["returned"] == "request"
+        shown = usual | {detail: full[detail]}
+        assert set(_names(shown)) <= described.keys()
+
+
+def _names(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, inner in value.items():
+        yield prefix + name
+        for one in inner if isinstance(inner, list) else [inner]:
+            if isinstance(one, dict):
+                yield from _names(one, f"{prefix}{name}.")
+
+
 def _attributes(
     attributes: list[dict[str, Any]], prefix: str = ""
 ) -> Iterator[tuple[str, dict[str, Any]]]:
