@@ -10,6 +10,7 @@ from scim_gateway import (
     groups,
     health,
     request_scope,
+    searching,
     unsupported,
     users,
 )
@@ -36,7 +37,7 @@ def create_app(wiring: Wiring) -> Flask:
 
     scim = Blueprint("scim", __name__, url_prefix=SCIM_ROOT)
     scim.before_request(request_scope.begin)
-    for part in (users, groups, discovery, unsupported):
+    for part in (users, groups, searching, discovery, unsupported):
         part.register(scim)
     app.register_blueprint(scim)
     app.register_blueprint(member_blueprint())

@@ -30,10 +30,10 @@ from scim_gateway.attributes import (
     USER_SCHEMA,
 )
 from scim_gateway.errors import ForbiddenError, NotFoundError
-from scim_gateway.list_queries import DEFAULT_COUNT, MAX_COUNT
 from scim_gateway.request_scope import scim_request
 from scim_gateway.responses import list_response, resource_response
 from scim_gateway.schemas import SCHEMAS
+from scim_gateway.search_query import DEFAULT_COUNT, MAX_COUNT
 
 # Stands for the address of the SCIM API in texts made beforehand; no text of ours has it otherwise.
 _BASE = "{base}"

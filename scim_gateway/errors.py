@@ -42,6 +42,24 @@ class InvalidFilterError(ScimError):
     scim_type = "invalidFilter"
 
 
+class InvalidCursorError(ScimError):
+    """A cursor that was not given out for this search (RFC 9865 §2.1)."""
+
+    scim_type = "invalidCursor"
+
+
+class ExpiredCursorError(ScimError):
+    """A cursor that was given out too long ago (RFC 9865 §2.3)."""
+
+    scim_type = "expiredCursor"
+
+
+class InvalidCountError(ScimError):
+    """A size of pages that a cursor does not allow (RFC 9865 §2.4)."""
+
+    scim_type = "invalidCount"
+
+
 class MutabilityError(ScimError):
     """An attribute that clients may not change."""
 

@@ -1,6 +1,5 @@
 """/Groups (RFC 7644 §3). What a request costs depends on what it changes, not on the group."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 from flask import Blueprint, Response, request
@@ -9,18 +8,16 @@ from directory import group_push
 from directory.errors import NotFoundError
 from directory.group_push import Push, Pushed
 from directory.groups import Group, read_group
-from directory.listings import list_groups
 from directory.memberships import canonical_uuid
 from directory.tenancy import TenantScope
 from scim_gateway.group_mapping import push_from
 from scim_gateway.group_patch import push_from_patch
 from scim_gateway.json_body import json_object
-from scim_gateway.list_queries import group_criteria, page_from
 from scim_gateway.patch_operations import parse_operations
 from scim_gateway.projection import Projection
-from scim_gateway.representations import group_stream, groups_json
+from scim_gateway.representations import group_stream
 from scim_gateway.request_scope import ScimRequest, scim_request
-from scim_gateway.responses import list_response, no_content, resource_response
+from scim_gateway.responses import no_content, resource_response
 from scim_gateway.streaming import streamed_response
 from scim_gateway.versions import demanded_version, is_current
 
@@ -28,7 +25,6 @@ from scim_gateway.versions import demanded_version, is_current
 def register(blueprint: Blueprint) -> None:
     """Adds the routes."""
     blueprint.add_url_rule("/Groups", "groups_create", create, methods=["POST"])
-    blueprint.add_url_rule("/Groups", "groups_find", find, methods=["GET"])
     blueprint.add_url_rule("/Groups/<group_id>", "groups_read", read, methods=["GET"])
     blueprint.add_url_rule("/Groups/<group_id>", "groups_replace", replace, methods=["PUT"])
     blueprint.add_url_rule("/Groups/<group_id>", "groups_patch", patch, methods=["PATCH"])
@@ -38,6 +34,7 @@ def register(blueprint: Blueprint) -> None:
 def create() -> Response:
     """Creates a group with its first members."""
     call = scim_request()
+    projection = _projection()
     push = push_from(json_object(request), whole=False)
 
     def use_case(scope: TenantScope) -> tuple[Group, bool]:
@@ -45,37 +42,34 @@ def create() -> Response:
 
     group = call.change(use_case)
     call.snapshot()
-    response = streamed_response(_pieces(call, group), group.version, 201)
+    response = streamed_response(
+        group_stream(call, group, projection, provisioning=False), group.version, 201
+    )
     response.headers["Location"] = f"{call.base_url}/Groups/{group.id}"
     return response
-
-
-def find() -> Response:
-    """A page of groups."""
-    call = scim_request()
-    page = page_from(request.args)
-    groups, total = list_groups(call.scope, group_criteria(request.args.get("filter")), page)
-    resources = groups_json(call, groups, _projection())
-    return list_response(resources, total, page.offset + 1)
 
 
 def read(group_id: str) -> Response:
     """One group, with the provisioning extension."""
     call = scim_request()
+    projection = _projection()
     call.snapshot()
     group = read_group(call.scope, _id(group_id))
     if is_current(request.headers.get("If-None-Match"), group.version):
         return resource_response("", group.version, 304)
-    return streamed_response(_pieces(call, group, provisioning=True), group.version)
+    return streamed_response(group_stream(call, group, projection), group.version)
 
 
 def replace(group_id: str) -> Response:
     """PUT: the whole list of members, of any size; only rows that differ are touched."""
     call = scim_request()
+    projection = _projection()
     _change(call, _id(group_id), push_from(json_object(request), whole=True))
     call.snapshot()
     group = read_group(call.scope, _id(group_id))
-    return streamed_response(_pieces(call, group), group.version)
+    return streamed_response(
+        group_stream(call, group, projection, provisioning=False), group.version
+    )
 
 
 def patch(group_id: str) -> Response:
@@ -106,10 +100,6 @@ def _change(call: ScimRequest, group_id: UUID, push: Push) -> Pushed:
         return pushed, pushed.changed
 
     return call.change(use_case)
-
-
-def _pieces(call: ScimRequest, group: Group, *, provisioning: bool = False) -> Iterator[str]:
-    return group_stream(call, group, _projection(), provisioning=provisioning)
 
 
 def _projection() -> Projection:

@@ -50,15 +50,20 @@ def no_content(version: int | None = None) -> Response:
     return response
 
 
-def list_response(resources: Sequence[str], total: int, start_index: int) -> Response:
-    """A page of resources that are JSON text; `itemsPerPage` counts those that are there."""
-    head = json.dumps(
-        {
-            "schemas": [LIST_SCHEMA],
-            "totalResults": total,
-            "startIndex": start_index,
-            "itemsPerPage": len(resources),
-        }
-    )
-    body = f'{head[:-1]}, "Resources": [{", ".join(resources)}]}}'
+def list_response(
+    resources: Sequence[str],
+    total: int,
+    start_index: int | None = None,
+    **cursors: str | None,
+) -> Response:
+    """A page of resources that are JSON text; `itemsPerPage` counts those that are there.
+
+    A page by number has `start_index`; a page by cursor has `nextCursor`, `previousCursor`, or
+    both (RFC 9865 §2).
+    """
+    head = {"schemas": [LIST_SCHEMA], "totalResults": total, "itemsPerPage": len(resources)}
+    if start_index is not None:
+        head["startIndex"] = start_index
+    head |= {name: cursor for name, cursor in cursors.items() if cursor is not None}
+    body = f'{json.dumps(head)[:-1]}, "Resources": [{", ".join(resources)}]}}'
     return Response(body, content_type=SCIM_MEDIA_TYPE)

@@ -1,11 +1,10 @@
-"""/Users (RFC 7644 §3)."""
+"""/Users (RFC 7644 §3), but for searches."""
 
 from uuid import UUID
 
 from flask import Blueprint, Response, request
 
 from directory.errors import NotFoundError
-from directory.listings import list_users
 from directory.memberships import canonical_uuid
 from directory.tenancy import TenantScope
 from directory.users import (
@@ -18,15 +17,10 @@ from directory.users import (
     update_user,
 )
 from scim_gateway.json_body import json_object
-from scim_gateway.list_queries import page_from, user_criteria
+from scim_gateway.projection import Projection
 from scim_gateway.representations import users_json
 from scim_gateway.request_scope import ScimRequest, scim_request
-from scim_gateway.responses import (
-    Projection,
-    list_response,
-    no_content,
-    resource_response,
-)
+from scim_gateway.responses import no_content, resource_response
 from scim_gateway.user_mapping import content_from, writable
 from scim_gateway.user_patch import patched, user_operations
 from scim_gateway.versions import demanded_version, is_current
@@ -35,7 +29,6 @@ from scim_gateway.versions import demanded_version, is_current
 def register(blueprint: Blueprint) -> None:
     """Adds the routes."""
     blueprint.add_url_rule("/Users", "users_create", create, methods=["POST"])
-    blueprint.add_url_rule("/Users", "users_find", find, methods=["GET"])
     blueprint.add_url_rule("/Users/<user_id>", "users_read", read, methods=["GET"])
     blueprint.add_url_rule("/Users/<user_id>", "users_replace", replace, methods=["PUT"])
     blueprint.add_url_rule("/Users/<user_id>", "users_patch", patch, methods=["PATCH"])
@@ -64,15 +57,6 @@ def create() -> Response:
     return response
 
 
-def find() -> Response:
-    """A page of users."""
-    call = scim_request()
-    projection = _projection()
-    page = page_from(request.args)
-    users, total = list_users(call.scope, user_criteria(request.args.get("filter")), page)
-    return list_response(users_json(call, users, projection), total, page.offset + 1)
-
-
 def read(user_id: str) -> Response:
     """One user."""
     call = scim_request()
@@ -80,7 +64,8 @@ def read(user_id: str) -> Response:
     user = read_user(call.scope, _id(user_id))
     if is_current(request.headers.get("If-None-Match"), user.version):
         return resource_response("", user.version, 304)
-    return resource_response(_text(call, user, projection), user.version)
+    (text,) = users_json(call, [user], projection, provisioning=True)
+    return resource_response(text, user.version)
 
 
 def replace(user_id: str) -> Response:

@@ -116,11 +116,27 @@ users = Table(
     ),
     Index("users_primary_email_idx", "tenant_id", "primary_email_key"),
     Index("users_email_keys_idx", "email_keys", postgresql_using="gin"),
-    # Without the id: a look-up by id must have no other index to choose than the primary key.
+    # With the id as text: a look-up by id must have no other index to choose than the primary key.
     Index(
         "users_listing_idx",
         "tenant_id",
         "created_at",
+        text("(id::text)"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index(
+        "users_display_name_idx",
+        "tenant_id",
+        text("lower(display_name)"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index(
+        "users_manager_idx",
+        "tenant_id",
+        text(
+            "lower(attributes"
+            " #>> '{urn:ietf:params:scim:schemas:extension:enterprise:2.0:User,manager,value}')"
+        ),
         postgresql_where=text("deleted_at IS NULL"),
     ),
 )
@@ -171,6 +187,7 @@ groups = Table(
         "groups_listing_idx",
         "tenant_id",
         "created_at",
+        text("(id::text)"),
         postgresql_where=text("deleted_at IS NULL"),
     ),
     Index(
