@@ -103,14 +103,6 @@ _REMOVE_ALL = tenant_sql("""
     SELECT count(*) FROM changed
 """)
 
-# Members as one JSON array, made by the database: a large group costs no objects here.
-_AS_JSON = tenant_sql("""
-    SELECT coalesce(
-        json_agg(json_build_object('value', user_id, 'display', display) ORDER BY user_id)::text,
-        '[]')
-    FROM memberships WHERE tenant_id = :tenant_id AND group_id = :group_id AND desired
-""")
-
 # Creating a user waits for a push that finds him missing, and the other way round: without this
 # lock, each could overlook the other. Values are locked in order.
 _LOCK_VALUES = tenant_sql("""
@@ -223,11 +215,6 @@ def remove_members(scope: TenantScope, group_id: UUID, ids: Iterable[UUID]) -> i
 def remove_all_members(scope: TenantScope, group_id: UUID) -> int:
     """Empties a locked group; returns how many were in it."""
     return int(scope.execute(_REMOVE_ALL, group_id=group_id).scalar_one())
-
-
-def members_json(scope: TenantScope, group_id: UUID) -> str:
-    """The members of a group as the text of a SCIM JSON array, by id."""
-    return str(scope.execute(_AS_JSON, group_id=group_id).scalar_one())
 
 
 def keep_unresolved(scope: TenantScope, group_id: UUID, values: Iterable[str]) -> None:

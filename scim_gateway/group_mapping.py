@@ -1,6 +1,5 @@
 """Pure: groups, from SCIM and to SCIM. Members are handled as what changes, never as a document."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,9 +49,3 @@ def group_resource(group: Group, base_url: str) -> dict[str, Any]:
     if group.external_id is not None:
         resource["externalId"] = group.external_id
     return resource
-
-
-def with_members(resource: Mapping[str, Any], members_json: str | None) -> str:
-    """The resource as JSON, with members that are JSON already; None leaves them out."""
-    text = json.dumps(resource)
-    return text if members_json is None else f'{text[:-1]}, "members": {members_json}}}'

@@ -34,51 +34,6 @@ def _schema(urn: str, description: str, *attributes: dict[str, Any]) -> dict[str
     }
 
 
-def _counts(*others: dict[str, Any]) -> dict[str, Any]:
-    return _attribute(
-        "counts",
-        "complex",
-        "How many there are of each kind.",
-        subAttributes=[
-            _attribute("desired", "integer", "Those that the identity provider pushed."),
-            *(_attribute(one.value, "integer", f"Those that are {one.value}.") for one in Standing),
-            *others,
-        ],
-    )
-
-
-def _detail(name: str, description: str, value: str) -> dict[str, Any]:
-    """One by one, and only on request: as many as there are members."""
-    return _attribute(
-        name,
-        "complex",
-        description,
-        multiValued=True,
-        returned="request",
-        subAttributes=[
-            _attribute("value", "string", value),
-            _attribute(
-                "state",
-                "string",
-                "Whether the membership is in effect.",
-                canonicalValues=[one.value for one in Standing],
-            ),
-            _attribute("reason", "string", "What it waits for, or why it was refused."),
-            _attribute("since", "dateTime", "Since when it is so."),
-            _attribute("nextAttempt", "dateTime", "When it is tried again at the latest."),
-        ],
-    )
-
-
-_STATE = _attribute(
-    "state",
-    "string",
-    "Whether everything that is desired is in effect.",
-    canonicalValues=[one.value for one in Progress],
-)
-_SINCE = _attribute("since", "dateTime", "Since when something waits; absent if nothing does.")
-
-
 def _counts(of: str, *more: dict[str, Any]) -> dict[str, Any]:
     return _attribute(
         "counts",
@@ -103,7 +58,7 @@ def _state(of: str) -> dict[str, Any]:
         "string",
         f"{of} in one word: everything is in effect; work is under way; what is left needs a "
         "person; or nothing goes on until the vendor's operator acts.",
-        canonicalValues=["in_sync", "pending", "waiting", "halted"],
+        canonicalValues=[one.value for one in Progress],
     )
 
 
@@ -133,7 +88,7 @@ def _detail(name: str, description: str) -> dict[str, Any]:
                 "state",
                 "string",
                 "What is in effect of it.",
-                canonicalValues=["committed", "waiting", "refused", "held", "inactive", "leaving"],
+                canonicalValues=[one.value for one in Standing],
             ),
             _attribute("reason", "string", "Why it is not committed."),
             _attribute("since", "dateTime", "When it was last pushed."),
