@@ -45,7 +45,7 @@ def check_accept() -> None:
 
 def answer_type(accept: MIMEAccept) -> str | None:
     """The media type to answer with; None if the client takes neither."""
-    if not accept:
+    if not any("/" in taken or taken == "*" for taken, _ in accept):
         return SCIM_MEDIA_TYPE
     for media_type in (SCIM_MEDIA_TYPE, JSON_MEDIA_TYPE):
         if _quality(accept, media_type) > 0:
