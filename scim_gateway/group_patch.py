@@ -52,10 +52,12 @@ def _take_object(
     value: object,
     names: dict[str, str],
     members: list[MemberOperation],
+    *,
+    wrapped: bool = False,
 ) -> None:
     """The value is an object of attributes; what is readOnly in it is ignored.
 
-    Okta sends the id with every rename.
+    Okta sends the id with every rename. The attributes may be wrapped, once, in their schema's URN.
     """
     if operation.op is Op.REMOVE:
         raise NoTargetError('remove needs a path such as members[value eq "…"]')
@@ -67,8 +69,11 @@ def _take_object(
         if name in seen:
             raise InvalidSyntaxError(f"{name[:100]} is there twice: send it once")
         seen.add(name)
+        if name == GROUP_SCHEMA and wrapped:
+            raise InvalidPathError("the schema's URN is there twice: unwrap the attributes")
         if name == GROUP_SCHEMA:
-            raise InvalidPathError("the attributes of a group stand beside each other: unwrap them")
+            _take_object(operation, inner, names, members, wrapped=True)
+            continue
         if name == _MEMBERS:
             members.append(_members(operation.op, inner, has_value=True))
         elif not _is_read_only(name):

@@ -76,11 +76,11 @@ def _apply_without_path(resource: dict[str, Any], operation: Operation) -> None:
 
 def _check_schemas(resource: Mapping[str, Any], operation: Operation) -> None:
     """`schemas` follows from the extensions that are there: it may be said, but not changed."""
-    given = operation.value if isinstance(operation.value, list) else [operation.value]
-    if not all(isinstance(one, str) and is_urn(one) for one in given):
-        raise InvalidValueError("schemas must be a list of URNs")
-    named = {one.lower() for one in given}
-    present = {USER_SCHEMA.lower(), *(name.lower() for name in resource if is_urn(name))}
-    if operation.op is Op.ADD or (operation.op is Op.REPLACE and present <= named):
-        return
+    if operation.op is not Op.REMOVE:
+        given = operation.value if isinstance(operation.value, list) else [operation.value]
+        if not all(isinstance(one, str) and is_urn(one) for one in given):
+            raise InvalidValueError("schemas must be a list of URNs")
+        present = {USER_SCHEMA.lower(), *(name.lower() for name in resource if is_urn(name))}
+        if operation.op is Op.ADD or present <= {one.lower() for one in given}:
+            return
     raise MutabilityError("schemas follows from the extensions: remove the extension by its URN")
