@@ -23,6 +23,11 @@ class UnitOfWork:
             raise RuntimeError("a unit of work is used inside its with block only")
         return self._connection
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is inside its `with` block."""
+        return self._connection is not None
+
     def __enter__(self) -> Self:
         if self._connection is not None:
             raise RuntimeError("this unit of work is in use already")

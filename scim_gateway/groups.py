@@ -43,7 +43,7 @@ def create() -> Response:
     group = call.change(use_case)
     call.snapshot()
     response = streamed_response(
-        group_stream(call, group, projection, provisioning=False), group.version, 201
+        call, group_stream(call, group, projection, provisioning=False), group.version, 201
     )
     response.headers["Location"] = f"{call.base_url}/Groups/{group.id}"
     return response
@@ -57,7 +57,7 @@ def read(group_id: str) -> Response:
     group = read_group(call.scope, _id(group_id))
     if is_current(request.headers.get("If-None-Match"), group.version):
         return resource_response("", group.version, 304)
-    return streamed_response(group_stream(call, group, projection), group.version)
+    return streamed_response(call, group_stream(call, group, projection), group.version)
 
 
 def replace(group_id: str) -> Response:
@@ -68,7 +68,7 @@ def replace(group_id: str) -> Response:
     call.snapshot()
     group = read_group(call.scope, _id(group_id))
     return streamed_response(
-        group_stream(call, group, projection, provisioning=False), group.version
+        call, group_stream(call, group, projection, provisioning=False), group.version
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import g, request
+from flask import Response, g, request
 from sqlalchemy.exc import OperationalError
 
 from directory.credentials import note_use, scim_caller
@@ -55,6 +55,19 @@ class ScimRequest:
         """What is read from here on is of one moment. After every change, if there is one."""
         self._uow.snapshot()
 
+    def outlive_request(self, response: Response) -> None:
+        """Keeps the unit of work open until the server has sent the response, or given it up.
+
+        Flask ends a request before the body is made. Only an error in between, for which another
+        response is sent, still ends this.
+        """
+        uow, g.outlived_by = self._uow, response
+
+        @response.call_on_close
+        def close() -> None:
+            if uow.is_open:
+                uow.__exit__(None, None, None)
+
 
 def begin() -> None:
     """Before each request of the SCIM blueprint: authenticates and opens the unit of work."""
@@ -73,10 +86,10 @@ def begin() -> None:
     g.scim_request = ScimRequest(uow, TenantScope(uow.connection, caller.tenant_id), base_url)
 
 
-def end(_error: BaseException | None = None) -> None:
+def end(error: BaseException | None = None) -> None:
     """After each request: rolls back what was not committed."""
     uow: UnitOfWork | None = g.pop("unit_of_work", None)
-    if uow is not None:
+    if uow is not None and (error is not None or "outlived_by" not in g):
         uow.__exit__(None, None, None)
 
 
