@@ -8,13 +8,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .tools
+PEERS := .peers
 # Test processes; the suites start real servers, so more than the cores helps nobody.
 TEST_WORKERS ?= 2
 PYTEST := $(BIN)/pytest tests -n $(TEST_WORKERS) --dist loadscope
 PACKAGES := groupseal encryption_service member_client directory scim_gateway worker embedded
 CHECKED := $(PACKAGES) $(wildcard tests tools benchmarks)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --generate-hashes \
-	--python-version 3.11 --custom-compile-command "make lock" pyproject.toml
+	--python-version 3.11 --custom-compile-command "make lock"
 
 .PHONY: help
 help: ## List the targets
@@ -80,15 +81,23 @@ baseline: install ## Accept the present gRPC contract as the one not to break (a
 bench: install ## Run the benchmarks
 	$(BIN)/python -m benchmarks
 
+.PHONY: bench-scim
+bench-scim: install ## Measure the SCIM gateway beside four other servers (needs npm; 15 minutes)
+	@PYTHON=$(PYTHON) benchmarks/scim/peers/install.sh $(PEERS)
+	$(BIN)/python -m benchmarks.scim --peers $(PEERS)
+
 .PHONY: lock
 lock: install ## Compile requirements/ from pyproject.toml; LOCK_FLAGS=--upgrade for newer releases
-	$(UV_COMPILE) $(LOCK_FLAGS) --all-extras --group dev --output-file requirements/all.txt
-	$(UV_COMPILE) $(LOCK_FLAGS) --extra service --constraint requirements/all.txt \
+	$(UV_COMPILE) $(LOCK_FLAGS) pyproject.toml --all-extras --group dev \
+	  --output-file requirements/all.txt
+	$(UV_COMPILE) $(LOCK_FLAGS) pyproject.toml --extra service --constraint requirements/all.txt \
 	  --output-file requirements/service.txt
-	$(UV_COMPILE) $(LOCK_FLAGS) --extra vendor --constraint requirements/all.txt \
+	$(UV_COMPILE) $(LOCK_FLAGS) pyproject.toml --extra vendor --constraint requirements/all.txt \
 	  --output-file requirements/vendor.txt
+	$(UV_COMPILE) $(LOCK_FLAGS) benchmarks/scim/peers/requirements.in \
+	  --output-file benchmarks/scim/peers/requirements.txt
 
 .PHONY: clean
 clean: ## Remove everything made here, .venv and .tools included
-	rm -rf $(VENV) $(TOOLS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) $(PEERS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

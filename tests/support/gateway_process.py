@@ -36,7 +36,8 @@ class GatewayProcess:
                 stderr=output,
             )
         try:
-            wait_for(lambda: self.get("/readyz") == 200, _DEADLINE, "the gateway")
+            wait_for(self._is_ready_or_ended, _DEADLINE, "the gateway")
+            assert self.process.poll() is None, f"the gateway did not start: {self.log[-2000:]}"
         except BaseException:
             self.kill()
             raise
@@ -81,6 +82,9 @@ class GatewayProcess:
             return response.status, response.read()
         finally:
             connection.close()
+
+    def _is_ready_or_ended(self) -> bool:
+        return self.get("/readyz") == 200 or self.process.poll() is not None
 
     def kill(self) -> None:
         """Ends it at once, if it still runs."""
