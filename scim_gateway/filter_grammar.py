@@ -305,7 +305,7 @@ class _Parser:
         word = _WORD.match(self._text, self._at)
         if word is not None and word[0].lower() == conjunction:
             self._at = word.end()
-            if self._space() or self._text.startswith("(", self._at):
+            if self._space() or self._text[self._at : self._at + 1] in {"", "("}:
                 return True
         self._at = before
         return False

@@ -7,20 +7,9 @@ from typing import Any
 from flask import Response
 
 from scim_gateway.content_negotiation import SCIM_MEDIA_TYPE
-from scim_gateway.projection import Projection
 from scim_gateway.versions import etag
 
 LIST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
-
-# Named here for those who took it from here before it had a room of its own.
-__all__ = [
-    "LIST_SCHEMA",
-    "Projection",
-    "created",
-    "list_response",
-    "no_content",
-    "resource_response",
-]
 
 
 def resource_response(

@@ -3,7 +3,7 @@
 Slow and plain on purpose: one rule of RFC 7644 §3.4.2.2 after another, over dictionaries.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -91,16 +91,7 @@ def _test(operator: Operator, held: Any, wanted: Any, definition: Any) -> bool:
             held, wanted = held.casefold(), wanted.casefold()
     elif isinstance(held, bool) or not isinstance(held, int | float):
         return False
-    return {
-        Operator.EQ: lambda: held == wanted,
-        Operator.CO: lambda: wanted in held,
-        Operator.SW: lambda: held.startswith(wanted),
-        Operator.EW: lambda: held.endswith(wanted),
-        Operator.GT: lambda: held > wanted,
-        Operator.GE: lambda: held >= wanted,
-        Operator.LT: lambda: held < wanted,
-        Operator.LE: lambda: held <= wanted,
-    }[operator]()
+    return _OPERATORS[operator](held, wanted)
 
 
 def _values(resource: Resource, attribute: Attribute) -> list[Any]:
@@ -164,6 +155,18 @@ def _value_of(one: Any) -> Any:
 def _listed(value: Any) -> list[Any]:
     listed = value if isinstance(value, list) else [value]
     return [one for one in listed if one is not None]
+
+
+_OPERATORS: dict[Operator, Callable[[Any, Any], bool]] = {
+    Operator.EQ: lambda held, wanted: bool(held == wanted),
+    Operator.CO: lambda held, wanted: wanted in held,
+    Operator.SW: lambda held, wanted: bool(held.startswith(wanted)),
+    Operator.EW: lambda held, wanted: bool(held.endswith(wanted)),
+    Operator.GT: lambda held, wanted: bool(held > wanted),
+    Operator.GE: lambda held, wanted: bool(held >= wanted),
+    Operator.LT: lambda held, wanted: bool(held < wanted),
+    Operator.LE: lambda held, wanted: bool(held <= wanted),
+}
 
 
 def _filled(value: Any) -> bool:
