@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+from scim_gateway.settings import GatewaySettings
 from tests.conversations.scenario import scenario_names
 
 _TESTS = Path(__file__).parents[1]
@@ -42,3 +43,10 @@ def test_every_scenario_is_in_the_table() -> None:
     """A scenario that no row needs shows nothing."""
     named = {name for _, shown in _rows() for name in _NAME.findall(shown)}
     assert set(scenario_names()) <= named
+
+
+def test_the_rate_that_is_allowed_is_more_than_clients_ask_for() -> None:
+    """Entra ID asks for 25 requests a second; a large push comes as hundreds at once."""
+    fields = GatewaySettings.model_fields
+    assert fields["gateway_rate_per_second"].default >= 25
+    assert fields["gateway_rate_burst"].default >= 500
