@@ -27,12 +27,13 @@ def _requests(user: str, group: str) -> list[tuple[str, str, Any]]:
 
 def test_ids_of_another_tenant_are_unknown(scim: ScimClient, other_scim: ScimClient) -> None:
     """404 on every endpoint, and nothing changed."""
-    user = scim.send("POST", "/Users", _USER).json
-    group_id = scim.create_group("Finance", [user["id"]])
+    user_id = scim.send("POST", "/Users", _USER).json["id"]
+    group_id = scim.create_group("Finance", [user_id])
+    user = scim.send("GET", f"/Users/{user_id}").json
     group = scim.send("GET", f"/Groups/{group_id}").json
-    for method, path, body in _requests(user["id"], group_id):
+    for method, path, body in _requests(user_id, group_id):
         assert other_scim.send(method, path, body).status_code == 404, (method, path)
-    assert scim.send("GET", f"/Users/{user['id']}").json == user
+    assert scim.send("GET", f"/Users/{user_id}").json == user
     assert scim.send("GET", f"/Groups/{group_id}").json == group
 
 

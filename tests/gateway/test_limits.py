@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from flask import Flask
 from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from directory.settings import DirectorySettings
 from directory.wake_up import make_redis
 from scim_gateway.app import create_app
 from scim_gateway.failed_attempts import FailedAttempts
@@ -380,3 +382,11 @@ def test_failures_are_logged_by_route(
     assert "PUT /scim/v2/Users/<user_id> failed: ProgrammingError" in lines[0]
     for secret in ("CANARY", "forged", scim.token):
         assert secret not in caplog.text
+
+
+def test_the_operators_guide_lists_every_setting() -> None:
+    """By the name of its variable."""
+    guide = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
+    own = GatewaySettings.model_fields.keys() - DirectorySettings.model_fields.keys()
+    for name in own - {"log_level"}:
+        assert f"`GROUPSEAL_{name.upper()}`" in guide
