@@ -23,13 +23,6 @@ def resource_response(
     return response
 
 
-def created(resource: Mapping[str, Any] | str, version: int, location: str) -> Response:
-    """201 with Location (RFC 7644 §3.3)."""
-    response = resource_response(resource, version, 201)
-    response.headers["Location"] = location
-    return response
-
-
 def no_content(version: int | None = None) -> Response:
     """204; it has no body and no media type."""
     response = Response(status=204)

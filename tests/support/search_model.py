@@ -96,6 +96,10 @@ def _test(operator: Operator, held: Any, wanted: Any, definition: Any) -> bool:
 
 def _values(resource: Resource, attribute: Attribute) -> list[Any]:
     container: Any = resource
+    if attribute.urn is None and attribute.name.lower() == "email":
+        # Okta's name for the address that identifies a user.
+        addresses = sorted(resource.get("emails", []), key=lambda one: not one.get("primary"))
+        return [one["value"] for one in addresses][:1]
     if attribute.urn is not None and ":core:" not in attribute.urn:
         container = _named(resource, attribute.urn)
     elif attribute.urn is None and _named(resource, attribute.name) is None:
