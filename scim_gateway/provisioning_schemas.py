@@ -99,8 +99,8 @@ def _detail(name: str, description: str) -> dict[str, Any]:
 
 GROUP_PROVISIONING = _schema(
     PROVISIONING_GROUP_SCHEMA,
-    "How much of a group's desired list of members is in effect. With a single group that is read; "
-    "elsewhere on request.",
+    "How much of a group's desired list of members is in effect. With a single group that is read "
+    "with its members; elsewhere on request.",
     _state("The group"),
     _SINCE,
     _attribute("reason", "string", "Why the group as a whole is not in effect at the moment."),

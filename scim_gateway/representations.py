@@ -112,11 +112,14 @@ def group_stream(
 ) -> Iterator[str]:
     """One group of any size, piece by piece; a group of usual size is one piece.
 
-    Its statements are one roster only within one snapshot (`ScimRequest.snapshot`).
+    `provisioning`: with the extension where its members are returned, unless it is excluded; who
+    reads a group without its members wants it at no cost. The statements are one roster only
+    within one snapshot (`ScimRequest.snapshot`).
     """
     scope = call.scope
     extension = None
-    if _is_extended(projection, PROVISIONING_GROUP_SCHEMA, by_default=provisioning):
+    by_default = provisioning and projection.has("members")
+    if _is_extended(projection, PROVISIONING_GROUP_SCHEMA, by_default=by_default):
         extension = provisioning_of_groups(scope, [group.id]).get(group.id)
     resource = projection.of(_group_without_members(call, group, extension))
     details: Iterator[str] | None = None

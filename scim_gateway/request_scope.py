@@ -55,18 +55,20 @@ class ScimRequest:
         """What is read from here on is of one moment. After every change, if there is one."""
         self._uow.snapshot()
 
-    def outlive_request(self, response: Response) -> None:
+    def outlive_request(self, response: Response) -> Callable[[], None]:
         """Keeps the unit of work open until the server has sent the response, or given it up.
 
         Flask ends a request before the body is made. Only an error in between, for which another
-        response is sent, still ends this.
+        response is sent, still ends this. Returns what ends it earlier.
         """
         uow, g.outlived_by = self._uow, response
 
-        @response.call_on_close
         def close() -> None:
             if uow.is_open:
                 uow.__exit__(None, None, None)
+
+        response.call_on_close(close)
+        return close
 
 
 def begin() -> None:

@@ -1,6 +1,6 @@
 """Answers that are longer than this process should hold at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flask import Response
 
@@ -24,12 +24,14 @@ def streamed_response(
     if second is None:
         response.set_data(first)
     else:
-        response.response = _all(first, second, pieces)
-        call.outlive_request(response)
+        response.response = _all(first, second, pieces, call.outlive_request(response))
     return response
 
 
-def _all(first: str, second: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield second
-    yield from rest
+def _all(first: str, second: str, rest: Iterator[str], close: Callable[[], None]) -> Iterator[str]:
+    try:
+        yield first
+        yield second
+        yield from rest
+    finally:
+        close()

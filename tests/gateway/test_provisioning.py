@@ -222,6 +222,7 @@ def test_lists_and_changes_count_only_on_request(scim: ScimClient) -> None:
     shown = {one["id"]: {m["value"] for m in one[GROUP]["members"]} for one in detail}
     assert shown == {first: set(users), second: {users[0]}}
     assert GROUP not in scim.put_group(first, "First", users).json
+    assert GROUP not in scim.send("GET", f"/Groups/{first}", excludedAttributes="members").json
     everybody = scim.send("GET", "/Users", attributes=f"{USER}").json["Resources"]
     assert [one[USER]["counts"]["desired"] for one in everybody] == [2, 1]
 
