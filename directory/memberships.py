@@ -71,6 +71,26 @@ _ADD = tenant_sql("""
     SELECT count(*) FROM changed
 """)
 
+# One user into several groups, which awaited him; the events in the same statement.
+_JOIN = tenant_sql("""
+    WITH changed AS (
+        INSERT INTO memberships AS m (tenant_id, group_id, user_id, desired, wanted, desired_at,
+            desired_version, display)
+        SELECT g.tenant_id, g.id, u.id, true, u.active, now(), g.desired_version + 1,
+            coalesce(u.display_name, u.user_name)
+        FROM groups g JOIN users u ON u.tenant_id = g.tenant_id AND u.id = :user_id
+        WHERE g.tenant_id = :tenant_id AND g.id = ANY(:group_ids)
+        ON CONFLICT (tenant_id, group_id, user_id) DO UPDATE SET
+            desired = true, wanted = excluded.wanted, held_reason = NULL, reason = NULL,
+            desired_at = excluded.desired_at, desired_version = excluded.desired_version,
+            display = excluded.display
+        WHERE NOT m.desired OR m.held_reason IS NOT NULL
+        RETURNING group_id, user_id
+    )
+    INSERT INTO timeline (tenant_id, kind, group_id, user_id)
+    SELECT :tenant_id, 'pushed_add', group_id, user_id FROM changed ORDER BY group_id
+""")
+
 # Members who leave; their rows stay until the ledger has let them go.
 _REMOVE = tenant_sql("""
     WITH changed AS (
@@ -202,6 +222,11 @@ def add_members(scope: TenantScope, group_id: UUID, members: Mapping[UUID, str |
         _ADD, group_id=group_id, ids=list(members), displays=list(members.values())
     )
     return int(result.scalar_one())
+
+
+def join_groups(scope: TenantScope, user_id: UUID, group_ids: Sequence[UUID]) -> None:
+    """Adds a locked user to locked groups; those that have him already stay as they are."""
+    scope.execute(_JOIN, user_id=user_id, group_ids=list(group_ids))
 
 
 def remove_members(scope: TenantScope, group_id: UUID, ids: Iterable[UUID]) -> int:

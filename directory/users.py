@@ -14,7 +14,7 @@ from sqlalchemy.sql.expression import TextClause, bindparam
 
 from directory.errors import NotFoundError, TakenError, VersionMismatchError
 from directory.groups import bump, constraint_of, lock_groups, touch
-from directory.memberships import add_members, groups_awaiting, lock_values, take_awaited
+from directory.memberships import groups_awaiting, join_groups, lock_values, take_awaited
 from directory.names import name_key
 from directory.tenancy import TenantScope, tenant_sql
 from directory.timeline import Kind, note
@@ -274,8 +274,7 @@ def _join_awaiting_groups(scope: TenantScope, user: User) -> bool:
         return False
     lock_groups(scope, awaiting)
     groups = take_awaited(scope, values, awaiting)
-    for group_id in groups:
-        add_members(scope, group_id, {user.id: None})
+    join_groups(scope, user.id, groups)
     touch(scope, groups)
     return bool(groups)
 

@@ -37,7 +37,10 @@ def counted(scim: ScimClient) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A tenant whose first group has every one of `users`, and every group the first of them."""
+    """A tenant whose first group has every one of `users`, and every group the first of them.
+
+    Every group awaits one more.
+    """
 
     scim: ScimClient
     users: list[str]
@@ -72,6 +75,13 @@ def _stage(scim: ScimClient, size: int) -> Stage:
         FROM users u JOIN groups g ON g.tenant_id = u.tenant_id
             AND (u.user_name = 'user1' OR g.display_name = 'group1')
         WHERE u.tenant_id = :tenant AND CAST(substr(u.user_name, 5) AS int) <= :size
+        """,
+        **parameters,
+    )
+    scim.execute(
+        """
+        INSERT INTO unresolved_members (tenant_id, group_id, value)
+        SELECT tenant_id, id, 'awaited' FROM groups WHERE tenant_id = :tenant
         """,
         **parameters,
     )
@@ -142,6 +152,11 @@ REQUESTS: dict[str, tuple[Callable[[Stage], Answer], int, int]] = {
     "search users": (lambda s: _search(s, "/Users", filter="active eq true"), 200, 3),
     "read a user": (lambda s: s.scim.send("GET", f"/Users/{s.users[0]}"), 200, 5),
     "create a user": (lambda s: s.scim.send("POST", "/Users", _user_body(s)), 201, 4),
+    "create a user whom groups await": (
+        lambda s: s.scim.send("POST", "/Users", {"userName": "late", "externalId": "awaited"}),
+        201,
+        11,
+    ),
     "replace a user": (
         lambda s: s.scim.send("PUT", f"/Users/{s.users[0]}", _user_body(s)),
         200,
