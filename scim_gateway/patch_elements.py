@@ -35,17 +35,16 @@ def add_elements(held: list[Any], new: list[Any], label: str) -> list[Any]:
     """Those there and the new ones. Of one value and type there is one (RFC 7643 §2.4)."""
     after = list(held)
     by_key = {_key(one): one for one in after}
-    touched = []
+    primary = []
     for one in new:
-        known = by_key.get(_key(one))
-        if known is None:
+        present = by_key.setdefault(_key(one), one)
+        if present is one:
             after.append(one)
-            by_key[_key(one)] = one
-            touched.append(one)
-        elif isinstance(known, dict):
-            known.update(one)
-            touched.append(known)
-    _settle_primary(after, touched, label)
+        elif isinstance(present, dict):
+            present.update(one)
+        if isinstance(one, dict) and one.get("primary") is True:
+            primary.append(present)
+    _settle_primary(after, primary, label)
     return after
 
 
