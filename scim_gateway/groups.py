@@ -65,18 +65,21 @@ def replace(group_id: str) -> Response:
     call = scim_request()
     projection = _projection()
     _change(call, _id(group_id), push_from(json_object(request), whole=True))
-    call.snapshot()
-    group = read_group(call.scope, _id(group_id))
-    return streamed_response(
-        call, group_stream(call, group, projection, provisioning=False), group.version
-    )
+    return _after_change(call, _id(group_id), projection)
 
 
 def patch(group_id: str) -> Response:
-    """PATCH: 204, whatever the size of the group."""
+    """PATCH: 204, whatever the size of the group.
+
+    With `attributes` the answer has to be 200 and what it names (RFC 7644 §3.5.2).
+    """
     call = scim_request()
+    projection = _projection()
     push = push_from_patch(parse_operations(json_object(request)))
-    return no_content(_change(call, _id(group_id), push).version)
+    pushed = _change(call, _id(group_id), push)
+    if request.args.get("attributes"):
+        return _after_change(call, _id(group_id), projection)
+    return no_content(pushed.version)
 
 
 def delete(group_id: str) -> Response:
@@ -100,6 +103,15 @@ def _change(call: ScimRequest, group_id: UUID, push: Push) -> Pushed:
         return pushed, pushed.changed
 
     return call.change(use_case)
+
+
+def _after_change(call: ScimRequest, group_id: UUID, projection: Projection) -> Response:
+    """The group as it is now."""
+    call.snapshot()
+    group = read_group(call.scope, group_id)
+    return streamed_response(
+        call, group_stream(call, group, projection, provisioning=False), group.version
+    )
 
 
 def _projection() -> Projection:
