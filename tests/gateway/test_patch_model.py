@@ -95,7 +95,7 @@ def _places(draw: st.DrawFn, *, filters: bool = True) -> tuple[Place, Any]:
     kind, subs = KINDS[schema, name]
     odds = 2 if kind == "list" else 20
     test = draw(_FILTERS) if filters and draw(st.integers(1, odds)) == 1 else None
-    if subs and draw(st.booleans()):
+    if draw(st.booleans()) and subs:
         sub = draw(st.sampled_from(sorted(subs)))
         return Place(schema, name, sub, test), draw(_values(subs[sub], {}))
     if test is not None:
