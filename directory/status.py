@@ -43,10 +43,13 @@ _MEMBERSHIPS = tenant_sql("""
 _GROUPS = tenant_sql("""
     SELECT id, display_name, deleted_at IS NOT NULL AS deleted,
         desired_version > reconciled_version AS dirty, dirty_since, next_attempt_at, attempts,
-        reason, epoch, epoch_open,
-        (SELECT count(*) FROM unresolved_members u
-            WHERE u.tenant_id = g.tenant_id AND u.group_id = g.id) AS unresolved
-    FROM groups g WHERE tenant_id = :tenant_id
+        reason, epoch, epoch_open, coalesce(u.number, 0) AS unresolved, u.since AS unresolved_since
+    FROM groups g
+    LEFT JOIN (
+        SELECT group_id, count(*) AS number, min(since) AS since FROM unresolved_members
+        WHERE tenant_id = :tenant_id GROUP BY group_id
+    ) AS u ON u.group_id = g.id
+    WHERE tenant_id = :tenant_id
     ORDER BY display_name, id
 """)
 
@@ -70,8 +73,9 @@ class GroupStatus:
     reason: str | None
     epoch: int
     epoch_open: bool
-    # Pushed members that name no user yet.
+    # Pushed members that name no user yet, and since when the oldest of them is awaited.
     unknown_members: int
+    unknown_since: datetime | None
     memberships: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
 
@@ -108,6 +112,8 @@ class TenantStatus:
     keys: dict[str, int] = field(default_factory=dict)
     refused_keys: dict[str, int] = field(default_factory=dict)
     memberships: dict[str, int] = field(default_factory=dict)
+    # Of all groups.
+    unknown_members: int = 0
     dirty_groups: int = 0
     pending_since: datetime | None = None
     groups: list[GroupStatus] = field(default_factory=list)
@@ -163,6 +169,7 @@ def _tenant_status(scope: TenantScope, row: Row[Any]) -> TenantStatus:
             reason = key.reason or "unknown"
             status.refused_keys[reason] = status.refused_keys.get(reason, 0) + key.number
     status.groups = _groups(scope)
+    status.unknown_members = sum(group.unknown_members for group in status.groups)
     status.dirty_groups = sum(group.dirty for group in status.groups)
     since = [g.dirty_since for g in status.groups if g.dirty and g.dirty_since is not None]
     status.pending_since = min(since, default=None)
@@ -187,6 +194,7 @@ def _groups(scope: TenantScope) -> list[GroupStatus]:
             epoch=row.epoch,
             epoch_open=row.epoch_open,
             unknown_members=row.unresolved,
+            unknown_since=row.unresolved_since,
         )
         for row in scope.all(_GROUPS)
     }

@@ -58,8 +58,8 @@ def _group(group: GroupStatus, now: datetime) -> list[str]:
         lines.append(f"    {count} waiting: {_reason(reason)}")
     if group.unknown_members:
         lines.append(
-            f"    {group.unknown_members} pushed members are not known yet: they join when the "
-            "identity provider creates them"
+            f"    {group.unknown_members} pushed members are not known, the oldest for "
+            f"{_ago(group.unknown_since, now)}: they join when the identity provider creates them"
         )
     return lines
 

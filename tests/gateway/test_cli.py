@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,15 @@ def test_status_says_what_is_pending_and_why(groupseal: Command, scim: ScimClien
     assert group["display_name"] == "Finance"
     assert group["memberships"] == {"waiting": 1}
     assert group["waiting"] == {"no_key": 1}
-    assert group["unknown_members"] == 1
+    assert group["unknown_members"] == tenant["unknown_members"] == 1
+    scim.execute("UPDATE unresolved_members SET since = since - interval '3 hours'")
+    (group,) = groupseal.json("status", status=1)["tenants"][0]["groups"]
+    (row,) = scim.rows("SELECT since FROM unresolved_members")
+    assert datetime.fromisoformat(group["unknown_since"]) == row.since
     text = groupseal.run("status", "--tenant", "tenant", status=1).stdout
     assert "1 waiting: no_key" in text
     assert "enrolment-code create" in text
+    assert "1 pushed members are not known, the oldest for 3 h" in text
     scim.execute("UPDATE groups SET reconciled_version = desired_version")
     scim.execute("DELETE FROM unresolved_members")
     scim.execute("UPDATE memberships SET wanted = false, desired = false")
