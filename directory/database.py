@@ -19,13 +19,19 @@ def sqlalchemy_url(url: str) -> URL:
 
 
 def make_engine(
-    url: str, *, pool_size: int = 5, application: str = "groupseal", pre_ping: bool = True
+    url: str,
+    *,
+    pool_size: int = 5,
+    application: str = "groupseal",
+    pre_ping: bool = True,
+    statement_seconds: int = 0,
 ) -> Engine:
     """A pooled engine on a plain `postgresql://` URL; connects when first used.
 
     READ COMMITTED, times in UTC. A connection that died in the pool is replaced unnoticed, at the
     price of a round trip whenever one is taken; with `pre_ping=False` its first user sees an
-    error, and every other connection of that age is replaced.
+    error, and every other connection of that age is replaced. A statement that takes longer than
+    `statement_seconds` is ended; 0 is no limit.
     """
     return create_engine(
         sqlalchemy_url(url),
@@ -40,6 +46,7 @@ def make_engine(
             "connect_timeout": _CONNECT_SECONDS,
             "application_name": application,
             # Requests are of milliseconds: compiling a statement takes twenty.
-            "options": "-c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=60s",
+            "options": "-c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=60s"
+            f" -c statement_timeout={statement_seconds}s",
         },
     )

@@ -18,6 +18,7 @@ ERROR_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:Error"
 _RETRY_SECONDS = 5
 # PostgreSQL's class of errors for what is too long or too complex for it.
 _PROGRAM_LIMIT = "54"
+_CANCELED = "57014"
 # What clients see of the directory's refusals.
 _TRANSLATED: dict[type[directory_errors.DirectoryError], type[errors.ScimError]] = {
     directory_errors.NotFoundError: errors.NotFoundError,
@@ -78,11 +79,13 @@ def present(error: errors.ScimError) -> Response:
 
 
 def unavailable(error: Exception) -> Response:
-    """The database cannot be reached just now; or it was, and could not hold what was sent."""
+    """The database cannot be reached just now; or it was, and what was sent is too much for it."""
     log_failure(error)
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, OperationalError) else None
     if state is not None and state.startswith(_PROGRAM_LIMIT):
         return present(errors.InvalidValueError("a value is too long or the request too complex"))
+    if state == _CANCELED:
+        return error_response(503, "the request took too long and was given up; nothing changed")
     return error_response(503, "the database is not reachable just now; send the request again")
 
 

@@ -14,6 +14,8 @@ from scim_gateway.settings import GatewaySettings
 from scim_gateway.waking import Waker
 
 _KEY = "groupseal"
+# Okta closes after 60 s: nobody waits any more for what takes longer, and it would hold a thread.
+_STATEMENT_SECONDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ def wire(settings: GatewaySettings) -> Wiring:
         settings.database_url,
         pool_size=settings.gateway_threads,
         application="groupseal-gateway",
+        statement_seconds=_STATEMENT_SECONDS,
     )
     redis = make_redis(settings.redis_url)
     waker = Waker(redis)

@@ -1,13 +1,22 @@
 """Errors: SCIM's form on every path, whatever is sent, and nothing of it in a text or log."""
 
 import logging
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.errors import (
+    LockNotAvailable,
+    NumericValueOutOfRange,
+    QueryCanceled,
+    StatementTooComplex,
+)
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from directory.errors import ContendedError
 from scim_gateway.app import create_app
 from scim_gateway.settings import GatewaySettings
 from scim_gateway.wiring import wire
@@ -123,6 +132,48 @@ def test_an_unreachable_database_is_503(redis_url: str) -> None:
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 503
     wiring.close()
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "word"),
+    [
+        (ContendedError("others were faster"), 503, "others were faster"),
+        (OperationalError("", {}, LockNotAvailable()), 503, "send the request again"),
+        (OperationalError("", {}, QueryCanceled()), 503, "took too long"),
+        (OperationalError("", {}, StatementTooComplex()), 400, "too complex"),
+        (DataError("", {}, NumericValueOutOfRange()), 400, "cannot be stored"),
+        (PoolTimeoutError(), 503, "send the request again"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_the_database_says_to_a_change(
+    scim: ScimClient,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    status: int,
+    word: str,
+) -> None:
+    """A client that may send the request again is told when; one that may not is told why."""
+    group = scim.create_group("Finance")
+    asked: list[object] = []
+
+    def refuse(*_arguments: object, **_keywords: object) -> NoReturn:
+        asked.append(_arguments)
+        raise failure
+
+    monkeypatch.setattr("directory.group_push.change", refuse)
+    answer = scim.put_group(group, "Sales", [])
+    assert _is_error(answer, status)
+    assert word in answer.json["detail"]
+    assert answer.headers.get("Retry-After", "").isdecimal() == (status == 503)
+    assert len(asked) == (5 if isinstance(failure, ContendedError) else 1)
+    assert scim.send("GET", f"/Groups/{group}").json["displayName"] == "Finance"
+
+
+def test_no_statement_outlives_its_client(scim: ScimClient) -> None:
+    """Okta closes after a minute."""
+    (row,) = scim.rows("SELECT current_setting('statement_timeout') AS most")
+    assert row.most == "50s"
 
 
 def test_a_fault_is_500_and_tells_nothing(
