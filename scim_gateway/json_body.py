@@ -13,6 +13,7 @@ from scim_gateway.content_negotiation import check_request_media
 from scim_gateway.errors import InvalidSyntaxError
 
 MAX_NESTING = 64
+_CONTAINERS = frozenset({dict, list})
 _TOO_DEEP = f"the body is nested deeper than {MAX_NESTING} levels"
 # What a database column and every client's integers can hold.
 _LARGEST = 2**63 - 1
@@ -89,17 +90,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_nesting(value: object) -> None:
+def _refuse_nesting(value: Any) -> None:
     """Goes through the containers level by level: a large list of members is one step."""
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(MAX_NESTING):
         if not level:
             return
         level = [
             inner
             for one in level
-            for inner in (one.values() if isinstance(one, dict) else one)
-            if isinstance(inner, (dict, list))
+            for inner in (one.values() if type(one) is dict else one)
+            if type(inner) in _CONTAINERS
         ]
     if level:
         raise InvalidSyntaxError(_TOO_DEEP)
