@@ -19,6 +19,7 @@ from directory.provisioning_view import (
 # Returned only where `attributes` names them (RFC 7643 §2.4, returned "request").
 GROUP_DETAIL = "members"
 USER_DETAIL = "memberships"
+DETAIL_NAMES = ("value", "state", "reason", "since", "nextAttempt")
 
 
 def group_extension(of: GroupProvisioning) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from scim_gateway.attributes import PROVISIONING_GROUP_SCHEMA, PROVISIONING_USER
 from scim_gateway.group_mapping import group_resource
 from scim_gateway.projection import Projection
 from scim_gateway.provisioning import (
+    DETAIL_NAMES,
     GROUP_DETAIL,
     USER_DETAIL,
     group_extension,
@@ -45,13 +46,17 @@ def users_json(
     projection: Projection,
     *,
     provisioning: bool = False,
+    in_no_group: bool = False,
 ) -> list[str]:
     """Complete resources, in the order of the users.
 
-    `provisioning`: with the extension, unless it is excluded.
+    `provisioning`: with the extension, unless it is excluded. `in_no_group`: it is known that
+    these users are members of none, so that nothing is looked up.
     """
     ids = [user.id for user in users]
-    groups = groups_of_users(call.scope, ids) if ids and projection.has("groups") else None
+    groups = None
+    if ids and projection.has("groups"):
+        groups = {id_: [] for id_ in ids} if in_no_group else groups_of_users(call.scope, ids)
     extensions: Mapping[UUID, dict[str, Any]] = {}
     if ids and _is_extended(projection, PROVISIONING_USER_SCHEMA, by_default=provisioning):
         extensions = _user_extensions(call.scope, ids, projection)
@@ -169,11 +174,12 @@ def _asks_for_detail(projection: Projection) -> bool:
 
 def _details(scope: TenantScope, group_id: UUID, projection: Projection) -> Iterator[str]:
     """The members with what is in effect, as elements of a JSON array, many at a time."""
-    each = memberships_of_groups(scope, [group_id])
+    whole = {PROVISIONING_GROUP_SCHEMA: {GROUP_DETAIL: [dict.fromkeys(DETAIL_NAMES, "")]}}
+    narrow = projection.of(whole).get(PROVISIONING_GROUP_SCHEMA, {}).get(GROUP_DETAIL, [])
+    names = {name for one in narrow for name in one}
+    each = (member_detail(one) for one in memberships_of_groups(scope, [group_id]))
     while some := list(islice(each, _DETAILS_AT_A_TIME)):
-        whole = {PROVISIONING_GROUP_SCHEMA: {GROUP_DETAIL: [member_detail(one) for one in some]}}
-        narrowed = projection.of(whole).get(PROVISIONING_GROUP_SCHEMA, {}).get(GROUP_DETAIL, [])
-        yield json.dumps(narrowed)[1:-1]
+        yield json.dumps([{k: v for k, v in one.items() if k in names} for one in some])[1:-1]
 
 
 def _member_form(base_url: str, projection: Projection) -> MemberForm:
