@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Boolean, DateTime, Text, cast, null
+from sqlalchemy.types import TypeEngine
 
 from directory.search_pages import Order
-from directory.search_sources import BooleanColumn, TimeColumn
+from directory.search_sources import BooleanColumn, TimeColumn, Values
 from directory.search_tests import Expression
 from scim_gateway.errors import InvalidFilterError, InvalidValueError
 from scim_gateway.filter_grammar import Attribute, parse_path
@@ -35,25 +37,31 @@ def sorting(sort_by: str | None, sort_order: str | None, kinds: Sequence[Searche
     if direction is None:
         raise InvalidValueError("sortOrder must be ascending or descending")
     if not sort_by:
-        keys = tuple(kind.fields.table.c.created_at for kind in kinds)
-        return Sorting(Order(DateTime(timezone=True), nullable=False), keys, datetime)
+        ages = tuple(kind.fields.table.c.created_at for kind in kinds)
+        return Sorting(Order(DateTime(timezone=True), nullable=False), ages, datetime)
     attribute = _attribute(sort_by)
     found = [_found(attribute, kind, [one for one in kinds if one is not kind]) for kind in kinds]
     values = [one.compared for one in found]
-    key_type: type
-    if any(isinstance(one, TimeColumn) for one in values):
-        order, key_type = Order(DateTime(timezone=True), descending=direction), datetime
-    elif any(isinstance(one, BooleanColumn) for one in values):
-        order, key_type = Order(Boolean(), descending=direction), bool
-    else:
-        order, key_type = Order(Text(), descending=direction), str
+    key_type, column_type = _types(values)
     given = [
         None if one.compared is None else one.compared.sort_key(exact=one.exact) for one in found
     ]
     if all(key is None for key in given):
         raise InvalidValueError(f"sortBy: resources cannot be ordered by {found[0].label}")
-    nothing = cast(null(), order.key_type)
-    return Sorting(order, tuple(nothing if key is None else key for key in given), key_type)
+    nothing: Expression = cast(null(), column_type)
+    keys = tuple(nothing if key is None else key for key in given)
+    # Where every resource has a key, an index alone finds the place of a cursor.
+    nullable = any(getattr(key, "nullable", True) for key in keys)
+    return Sorting(Order(column_type, nullable, direction), keys, key_type)
+
+
+def _types(values: Sequence[Values | None]) -> tuple[type, TypeEngine[Any]]:
+    """The type of a key, here and in the database."""
+    if any(isinstance(one, TimeColumn) for one in values):
+        return datetime, DateTime(timezone=True)
+    if any(isinstance(one, BooleanColumn) for one in values):
+        return bool, Boolean()
+    return str, Text()
 
 
 def _attribute(sort_by: str) -> Attribute:
