@@ -124,10 +124,18 @@ _REMOVE_ALL = tenant_sql("""
 """)
 
 # Creating a user waits for a push that finds him missing, and the other way round: without this
-# lock, each could overlook the other. Values are locked in order.
+# lock, each could overlook the other. Pushes share it. Values are locked in order, and there are 64
+# locks for a tenant, as many as PostgreSQL sets aside for a transaction: one for each of ten
+# thousand unknown values would leave none to anybody else.
 _LOCK_VALUES = tenant_sql("""
-    SELECT count(pg_advisory_xact_lock(number)) FROM (
-        SELECT DISTINCT hashtextextended(CAST(:tenant_id AS text) || value, 0) AS number
+    SELECT count(
+        CASE WHEN :shared THEN pg_advisory_xact_lock_shared(number)
+        ELSE pg_advisory_xact_lock(number) END
+    )
+    FROM (
+        SELECT DISTINCT hashtextextended(
+            CAST(:tenant_id AS text), hashtextextended(value, 0) & 63
+        ) AS number
         FROM unnest(CAST(:values AS text[])) AS value ORDER BY number
     ) AS numbers
 """)
@@ -190,7 +198,7 @@ def lock_users(scope: TenantScope, values: Iterable[str]) -> dict[str, UUID]:
         found |= _find_by_external_id(scope, rest)
         unknown = [value for value in rest if value not in found]
         if unknown:
-            scope.execute(_LOCK_VALUES, values=unknown)
+            scope.execute(_LOCK_VALUES, values=unknown, shared=True)
             found |= _find_by_external_id(scope, unknown)
     return found
 
@@ -202,7 +210,7 @@ def lock_users_by_id(scope: TenantScope, ids: Iterable[UUID]) -> None:
 
 def lock_values(scope: TenantScope, values: Sequence[str]) -> None:
     """Before a user comes to be known by these values: waits for pushes that name them."""
-    scope.execute(_LOCK_VALUES, values=list(values))
+    scope.execute(_LOCK_VALUES, values=list(values), shared=False)
 
 
 def difference(scope: TenantScope, group_id: UUID, ids: Iterable[str]) -> Difference:
