@@ -29,6 +29,7 @@ from scim_gateway.attributes import (
     PROVISIONING_USER_SCHEMA,
     USER_SCHEMA,
 )
+from scim_gateway.cursors import CURSOR_SECONDS
 from scim_gateway.errors import ForbiddenError, NotFoundError
 from scim_gateway.request_scope import scim_request
 from scim_gateway.responses import list_response, resource_response
@@ -74,7 +75,6 @@ def schema(urn: str) -> Response:
 
 
 def _config() -> str:
-    # Without a cursorTimeout: a cursor says where to go on and does not expire.
     config = ServiceProviderConfig(
         patch=Patch(supported=True),
         bulk=Bulk(supported=False, max_operations=0, max_payload_size=0),
@@ -88,6 +88,7 @@ def _config() -> str:
             default_pagination_method=Pagination.DefaultPaginationMethod.index,
             default_page_size=DEFAULT_COUNT,
             max_page_size=MAX_COUNT,
+            cursor_timeout=CURSOR_SECONDS,
         ),
         authentication_schemes=[
             AuthenticationScheme(

@@ -35,6 +35,7 @@ def test_what_the_server_can_do(scim: ScimClient) -> None:
     }
     assert config["filter"]["maxResults"] == config["pagination"]["maxPageSize"] == 1000
     assert config["pagination"]["cursor"] is config["pagination"]["index"] is True
+    assert config["pagination"]["cursorTimeout"] == 3600
     assert config["meta"]["location"].endswith("/scim/v2/ServiceProviderConfig")
 
 
