@@ -27,6 +27,12 @@ from tests.support.waiting import wait_for
 
 ROOT = "/scim/v2"
 _THREADS = "8"
+# The rate limit counts every request, as in production, but refuses none of this load.
+_OUR_SETTINGS = {
+    "gateway_threads": _THREADS,
+    "gateway_rate_per_second": "100000",
+    "gateway_rate_burst": "1000000",
+}
 _GLUE = Path(__file__).parent / "peers"
 
 
@@ -112,7 +118,7 @@ def _ours(stack: ExitStack, folder: Path, postgres: PostgresServer) -> Server:
         capture_output=True,
     )
     gateway = stack.enter_context(
-        GatewayProcess(url, valkey.url, folder / "gateway.log", gateway_threads=_THREADS)
+        GatewayProcess(url, valkey.url, folder / "gateway.log", **_OUR_SETTINGS)
     )
     ours = Server("groupseal", "PostgreSQL", gateway.port, ROOT, "", gateway.process.pid)
     token = Running(ours, [], url).token_of_new_tenant("measured")
