@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import click
 from sqlalchemy import Connection
@@ -18,10 +17,8 @@ from directory.cli_output import (
     settings,
 )
 from directory.credentials import create_code
-from directory.errors import NotFoundError
+from directory.finding import find_group, find_user
 from directory.holds import release
-from directory.listings import Criterion, Field, Page, list_groups, list_users
-from directory.memberships import canonical_uuid
 from directory.status import TenantStatus, read_status
 from directory.status import as_json as status_json
 from directory.status_text import tenant_text
@@ -109,8 +106,8 @@ def tenant_release(tenant: str, group: str | None, user: str | None, as_json: bo
         scope = TenantScope(uow.connection, find_tenant(uow.connection, tenant))
         count = release(
             scope,
-            group_id=None if group is None else _find_group(scope, group),
-            user_id=None if user is None else _find_user(scope, user),
+            group_id=None if group is None else find_group(scope, group),
+            user_id=None if user is None else find_user(scope, user),
         )
         uow.commit()
     if count:
@@ -141,7 +138,7 @@ def enrolment_code_create(tenant: str, user: str, valid_hours: int, as_json: boo
     """
     with database() as engine, UnitOfWork(engine) as uow:
         scope = TenantScope(uow.connection, find_tenant(uow.connection, tenant))
-        member_id = _find_user(scope, user)
+        member_id = find_user(scope, user)
         code, expires_at = create_code(scope, member_id, timedelta(hours=valid_hours))
         uow.commit()
     if as_json:
@@ -202,19 +199,3 @@ def _with_connection(
 ) -> list[TenantStatus]:
     with database() as engine, UnitOfWork(engine) as uow:
         return use(uow.connection)
-
-
-def _find_user(scope: TenantScope, text: str) -> UUID:
-    field = Field.ID if canonical_uuid(text) else Field.USER_NAME
-    users, _ = list_users(scope, [Criterion(field, text)], Page(0, 2))
-    if not users:
-        raise NotFoundError(f"there is no user {text!r} in this tenant: push it first")
-    return users[0].id
-
-
-def _find_group(scope: TenantScope, text: str) -> UUID:
-    field = Field.ID if canonical_uuid(text) else Field.DISPLAY_NAME
-    groups, _ = list_groups(scope, [Criterion(field, text)], Page(0, 2))
-    if not groups:
-        raise NotFoundError(f"there is no group {text!r} in this tenant")
-    return groups[0].id

@@ -17,6 +17,8 @@ from scim_gateway.errors import InvalidFilterError
 
 MAX_LENGTH = 2_000
 MAX_DEPTH = 20
+# Each becomes a condition that the database evaluates for each resource.
+MAX_EXPRESSIONS = 60
 
 Value: TypeAlias = str | bool | int | float | None
 
@@ -176,6 +178,7 @@ class _Parser:
         self._text = text.strip(" \t\r\n")
         self._at = 0
         self._depth = 0
+        self._expressions = 0
         self._within_elements = False
 
     def end(self) -> None:
@@ -256,6 +259,11 @@ class _Parser:
 
     def _expression(self, attribute: Attribute) -> Comparison | Present:
         """What follows the attribute."""
+        self._expressions += 1
+        if self._expressions > MAX_EXPRESSIONS:
+            raise InvalidFilterError(
+                f"the {self._kind} may have {MAX_EXPRESSIONS} comparisons: ask for less at once"
+            )
         self._space()
         word = _WORD.match(self._text, self._at)
         name = "" if word is None else word[0].lower()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scim_gateway.errors import InvalidFilterError
 from scim_gateway.filter_grammar import (
     MAX_DEPTH,
+    MAX_EXPRESSIONS,
     MAX_LENGTH,
     And,
     Attribute,
@@ -109,6 +110,7 @@ def test_a_filter_is_read(text: str, tree: Filter) -> None:
         ("urn:a: eq 1", "the name of an attribute is expected"),
         ("x" * (MAX_LENGTH + 1), f"may have {MAX_LENGTH}"),
         ("(" * (MAX_DEPTH + 1), f"more than {MAX_DEPTH} deep"),
+        ("a pr or " * MAX_EXPRESSIONS + "a pr", f"may have {MAX_EXPRESSIONS} comparisons"),
         ("not(" * (MAX_DEPTH + 1), f"more than {MAX_DEPTH} deep"),
     ],
 )
