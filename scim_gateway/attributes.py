@@ -14,14 +14,7 @@ PROVISIONING_GROUP_SCHEMA = _PROVISIONING + "Group"
 PROVISIONING_USER_SCHEMA = _PROVISIONING + "User"
 
 # Attribute names are case-insensitive (RFC 7643 §2.1); these are how we spell them.
-_USER_ATTRIBUTES = (
-    *("schemas", "id", "externalId", "meta", "userName", "name", "displayName", "nickName"),
-    *("profileUrl", "title", "userType", "preferredLanguage", "locale", "timezone", "active"),
-    *("password", "emails", "phoneNumbers", "ims", "photos", "addresses", "groups"),
-    *("entitlements", "roles", "x509Certificates"),
-)
 _GROUP_ATTRIBUTES = ["schemas", "id", "externalId", "meta", "displayName", "members"]
-USER_SPELLING = {name.lower(): name for name in _USER_ATTRIBUTES}
 GROUP_SPELLING = {name.lower(): name for name in _GROUP_ATTRIBUTES}
 
 # Characters of text that is indexed: an index row holds about 2,700 bytes, and case-folding makes
