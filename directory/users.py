@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.expression import TextClause, bindparam
 
-from directory.errors import NotFoundError, TakenError, VersionMismatchError
+from directory.errors import ContendedError, NotFoundError, TakenError, VersionMismatchError
 from directory.groups import bump, constraint_of, lock_groups, touch
 from directory.memberships import groups_awaiting, join_groups, lock_values, take_awaited
 from directory.names import name_key
@@ -45,14 +45,25 @@ _LOCK_BY_EXTERNAL_ID = tenant_sql("""
     FOR NO KEY UPDATE
 """)
 
+# No row where the externalId is taken. With the groups that await one of the names, unlocked: most
+# users are awaited by none, and a statement of its own would be one more for each of them.
 _INSERT = _with_documents(
     tenant_sql("""
-    INSERT INTO users (tenant_id, id, external_id, user_name, user_name_key, emails,
-        primary_email_key, email_keys, active, display_name, attributes)
-    VALUES (:tenant_id, :id, :external_id, :user_name, :user_name_key, :emails,
-        :primary_email_key, :email_keys, :active, :display_name, :attributes)
-    RETURNING id, external_id, user_name, emails, active, display_name, attributes, version,
-        created_at, updated_at
+    WITH made AS (
+        INSERT INTO users (tenant_id, id, external_id, user_name, user_name_key, emails,
+            primary_email_key, email_keys, active, display_name, attributes)
+        VALUES (:tenant_id, :id, :external_id, :user_name, :user_name_key, :emails,
+            :primary_email_key, :email_keys, :active, :display_name, :attributes)
+        ON CONFLICT (tenant_id, external_id)
+            WHERE deleted_at IS NULL AND external_id IS NOT NULL DO NOTHING
+        RETURNING id, external_id, user_name, emails, active, display_name, attributes, version,
+            created_at, updated_at
+    )
+    SELECT made.*, ARRAY(
+        SELECT DISTINCT group_id FROM unresolved_members
+        WHERE tenant_id = :tenant_id AND value IN (made.id::text, made.external_id)
+    ) AS awaiting
+    FROM made
 """)
 )
 
@@ -204,16 +215,11 @@ def create_user(scope: TenantScope, content: UserContent) -> UserChange:
     """
     if content.external_id is not None:
         lock_values(scope, [content.external_id])
-        row = scope.one(_LOCK_BY_EXTERNAL_ID, external_id=content.external_id)
-        if row is not None:
-            known = user_from(row)
-            if known.content.active:
-                raise TakenError(
-                    "a user with this externalId exists already and is active: change that one"
-                )
-            return update_user(scope, known, content)
-    user = _write(scope, _INSERT, uuid4(), content)
-    return UserChange(user, True, _join_awaiting_groups(scope, user), created=True)
+    row = _write(scope, _INSERT, uuid4(), content)
+    if row is None:
+        return _take_back(scope, content)
+    user = user_from(row)
+    return UserChange(user, True, _join_awaiting(scope, user, row.awaiting), created=True)
 
 
 def update_user(scope: TenantScope, user: User, content: UserContent) -> UserChange:
@@ -223,12 +229,12 @@ def update_user(scope: TenantScope, user: User, content: UserContent) -> UserCha
     renamed = content.external_id is not None and content.external_id != user.content.external_id
     if renamed and content.external_id is not None:
         lock_values(scope, [content.external_id])
-    after = _write(scope, _UPDATE, user.id, content)
+    after = _found(_write(scope, _UPDATE, user.id, content), user.id)
     dirty = False
     if content.active != user.content.active:
         dirty = _set_wanted(scope, user.id, content.active)
     if renamed:
-        dirty |= _join_awaiting_groups(scope, after)
+        dirty |= _join_awaiting(scope, after, groups_awaiting(scope, _awaited_as(after)))
     return UserChange(after, True, dirty)
 
 
@@ -264,24 +270,43 @@ def _set_wanted(scope: TenantScope, user_id: UUID, active: bool) -> bool:
     return bool(groups)
 
 
-def _join_awaiting_groups(scope: TenantScope, user: User) -> bool:
-    """Lets a user into the groups that were pushed before he was known."""
+def _take_back(scope: TenantScope, content: UserContent) -> UserChange:
+    """Gives the inactive user with this externalId the content. Raises TakenError."""
+    row = scope.one(_LOCK_BY_EXTERNAL_ID, external_id=content.external_id)
+    if row is None:
+        raise ContendedError("the user with this externalId was deleted just now: try again")
+    known = user_from(row)
+    if known.content.active:
+        raise TakenError(
+            "a user with this externalId exists already and is active: change that one"
+        )
+    return update_user(scope, known, content)
+
+
+def _awaited_as(user: User) -> list[str]:
+    """What a group may have been pushed with before the user was known."""
     values = [str(user.id)]
     if user.content.external_id is not None:
         values.append(user.content.external_id)
-    awaiting = groups_awaiting(scope, values)
+    return values
+
+
+def _join_awaiting(scope: TenantScope, user: User, awaiting: Sequence[UUID]) -> bool:
+    """Lets a user into those of these groups that await him still."""
     if not awaiting:
         return False
-    lock_groups(scope, awaiting)
-    groups = take_awaited(scope, values, awaiting)
+    lock_groups(scope, list(awaiting))
+    groups = take_awaited(scope, _awaited_as(user), list(awaiting))
     join_groups(scope, user.id, groups)
     touch(scope, groups)
     return bool(groups)
 
 
-def _write(scope: TenantScope, statement: TextClause, user_id: UUID, content: UserContent) -> User:
+def _write(
+    scope: TenantScope, statement: TextClause, user_id: UUID, content: UserContent
+) -> Row[Any] | None:
     try:
-        row = scope.one(
+        return scope.one(
             statement,
             id=user_id,
             external_id=content.external_id,
@@ -296,7 +321,6 @@ def _write(scope: TenantScope, statement: TextClause, user_id: UUID, content: Us
         )
     except IntegrityError as error:
         raise _translated(error) from None
-    return _found(row, user_id)
 
 
 def _translated(error: IntegrityError) -> Exception:

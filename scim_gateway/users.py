@@ -52,7 +52,9 @@ def create() -> Response:
     change = call.change(use_case)
     user = change.user
     status = 201 if change.created else 200
-    response = resource_response(_text(call, user, projection), user.version, status)
+    alone = change.created and not change.dirty
+    (text,) = users_json(call, [user], projection, in_no_group=alone)
+    response = resource_response(text, user.version, status)
     response.headers["Location"] = f"{call.base_url}/Users/{user.id}"
     return response
 
