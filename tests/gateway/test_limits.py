@@ -11,10 +11,7 @@ from flask import Flask
 from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from directory.memberships import lock_users
 from directory.settings import DirectorySettings
-from directory.tenancy import TenantScope
-from directory.unit_of_work import UnitOfWork
 from directory.wake_up import make_redis
 from scim_gateway.app import create_app
 from scim_gateway.failed_attempts import FailedAttempts
@@ -393,16 +390,3 @@ def test_the_operators_guide_lists_every_setting() -> None:
     own = GatewaySettings.model_fields.keys() - DirectorySettings.model_fields.keys()
     for name in own - {"log_level"}:
         assert f"`GROUPSEAL_{name.upper()}`" in guide
-
-
-def test_unknown_members_are_limited_and_cost_no_lock_each(scim: ScimClient) -> None:
-    """The limit is named; as many as are allowed take no lock away from anybody else."""
-    group = scim.create_group("Finance")
-    told = _detail(scim.put_group(group, "Finance", [f"x{n}" for n in range(20_000)]), 400)
-    assert "10000" in told
-    assert scim.put_group(group, "Finance", [f"x{n}" for n in range(10_000)]).status_code == 200
-    with UnitOfWork(scim.wiring.engine) as uow:
-        scope = TenantScope(uow.connection, scim.tenant_id)
-        lock_users(scope, [f"y{n}" for n in range(1_000)])
-        (row,) = scim.rows("SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory'")
-    assert row.held == 64
