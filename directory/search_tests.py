@@ -119,9 +119,14 @@ def json_text(held: Expression) -> Expression:
     return held.op("#>>", return_type=Text())(literal_column("'{}'"))
 
 
+def json_named(container: Expression, name: str) -> Expression:
+    """The value under a name in exactly this spelling, in which we store what schemas describe."""
+    return container.op("->", return_type=JSONB())(bound_text(name))
+
+
 def json_member(container: Expression, name: str) -> Expression:
     """The value under a name, whose case does not matter; NULL if the container is no object."""
-    exact = container.op("->", return_type=JSONB())(bound_text(name))
+    exact = json_named(container, name)
     is_object = func.jsonb_typeof(container) == "object"
     pairs = func.jsonb_each(
         case((is_object, container), else_=literal_column("'{}'::jsonb"))

@@ -9,7 +9,7 @@ from sqlalchemy.sql import func, literal_column
 
 from directory.search_fields import MANAGER, Fields, group_fields, user_fields
 from directory.search_sources import Elements, ElementValues, Values, json_elements
-from directory.search_tests import Expression, Truth, bound_text, json_member
+from directory.search_tests import Expression, Truth, bound_text, json_member, json_named
 from directory.tables import users
 from scim_gateway.attributes import (
     ENTERPRISE_SCHEMA,
@@ -106,7 +106,7 @@ class Searched:
         name = definition["name"]
         elements = self.fields.elements.get(name.lower())
         if elements is None and self.fields.document is not None:
-            elements = json_elements(json_member(self.fields.document, name))
+            elements = json_elements(json_named(self.fields.document, name))
         return self._known(definition, attribute.sub, elements, name)
 
     def _without_urn(self, attribute: Attribute) -> Known | None:
