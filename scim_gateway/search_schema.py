@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import JSONB
@@ -177,12 +178,14 @@ class Searched:
         return Known(label, kind, _exact(definition), compared, present, whole, subs or None)
 
 
+@lru_cache(maxsize=32)  # by our address, which a client may name as it likes
 def searched_users(base_url: str) -> Searched:
-    """Users, as they are searched."""
+    """Users, as they are searched: made once, since making it costs more than a look-up."""
     fields = user_fields(base_url, _user_schemas())
     return Searched("User", fields, USER_SCHEMA, (ENTERPRISE_SCHEMA, PROVISIONING_USER_SCHEMA))
 
 
+@lru_cache(maxsize=32)
 def searched_groups(base_url: str) -> Searched:
     """Groups, as they are searched."""
     schemas = func.jsonb_build_array(GROUP_SCHEMA, PROVISIONING_GROUP_SCHEMA, type_=JSONB())
