@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scim_gateway.cursors import CURSOR_SECONDS
 from scim_gateway.errors import InvalidCountError, InvalidSyntaxError, InvalidValueError
 from scim_gateway.filter_grammar import Filter, parse_filter
 from scim_gateway.projection import Projection
@@ -12,15 +11,6 @@ from scim_gateway.projection import Projection
 SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 DEFAULT_COUNT = 100
 MAX_COUNT = 1_000
-# As ServiceProviderConfig announces it (RFC 9865 §4).
-PAGINATION = {
-    "cursor": True,
-    "index": True,
-    "defaultPaginationMethod": "index",
-    "defaultPageSize": DEFAULT_COUNT,
-    "maxPageSize": MAX_COUNT,
-    "cursorTimeout": CURSOR_SECONDS,
-}
 _FARTHEST = 2**40
 
 
