@@ -1,9 +1,13 @@
 """The one place that commits: a unit of work per request or job."""
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+_Result = TypeVar("_Result")
 
 
 class UnitOfWork:
@@ -33,6 +37,20 @@ class UnitOfWork:
             raise RuntimeError("this unit of work is in use already")
         self._connection = self._engine.connect()
         return self
+
+    def first(self, use: Callable[[Connection], _Result]) -> _Result:
+        """What the transaction begins with; done again on a new connection if this one was dead.
+
+        That is how a connection that died in the pool is noticed without a round trip for it.
+        """
+        try:
+            return use(self.connection)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            self.connection.close()
+            self._connection = self._engine.connect()
+            return use(self._connection)
 
     def commit(self) -> None:
         """Makes everything so far durable; what follows is a new transaction."""

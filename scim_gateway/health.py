@@ -23,7 +23,7 @@ def readyz() -> Response:
     """503, with the reason, while requests could not be answered."""
     try:
         with UnitOfWork(wiring().engine) as uow:
-            revision = current_revision(uow.connection)
+            revision = uow.first(current_revision)
     except SQLAlchemyError:
         return _text(503, "the database is not reachable")
     if revision != newest_revision():

@@ -77,7 +77,7 @@ def begin() -> None:
     throttling.limit(token)
     uow = UnitOfWork(wiring().engine)
     g.unit_of_work = uow.__enter__()
-    caller = scim_caller(uow.connection, token)
+    caller = uow.first(lambda connection: scim_caller(connection, token))
     if caller is None:
         raise errors.UnauthorizedError("the token is unknown, revoked or expired")
     check_accept()

@@ -41,6 +41,7 @@ def wire(settings: GatewaySettings) -> Wiring:
         settings.database_url,
         pool_size=settings.gateway_threads,
         application="groupseal-gateway",
+        pre_ping=False,  # every request begins with UnitOfWork.first
         statement_seconds=_STATEMENT_SECONDS,
     )
     redis = make_redis(settings.redis_url)

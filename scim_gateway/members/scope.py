@@ -56,7 +56,7 @@ def member_request() -> MemberRequest:
     """Authenticates the present request. Raises UnauthorizedError."""
     token = bearer_token(request.headers.get("Authorization"))
     uow = open_unit_of_work()
-    caller = member_caller(uow.connection, token)
+    caller = uow.first(lambda connection: member_caller(connection, token))
     if caller is None:
         raise UnauthorizedError("the session is unknown or over, or the user is not active")
     return MemberRequest(uow, caller)

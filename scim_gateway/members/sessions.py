@@ -26,7 +26,7 @@ def create() -> Response:
     if not isinstance(code, str) or not 0 < len(code) <= _MOST or not code.isascii():
         raise MemberError(400, Reason.MALFORMED, "code must be the text of an enrolment code")
     uow = open_unit_of_work()
-    caller = use_code(uow.connection, code)
+    caller = uow.first(lambda connection: use_code(connection, code))
     if caller is None:
         raise MemberError(
             401,

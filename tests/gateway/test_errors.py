@@ -3,6 +3,7 @@
 import logging
 from typing import Any, NoReturn
 
+import psycopg
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
@@ -168,6 +169,29 @@ def test_what_the_database_says_to_a_change(
     assert answer.headers.get("Retry-After", "").isdecimal() == (status == 503)
     assert len(asked) == (5 if isinstance(failure, ContendedError) else 1)
     assert scim.send("GET", f"/Groups/{group}").json["displayName"] == "Finance"
+
+
+def test_connections_that_died_between_requests_cost_no_request(
+    app: Flask, scim: ScimClient, database_url: str
+) -> None:
+    """PostgreSQL was restarted, or a firewall forgot: both APIs and the probe go on."""
+    member = {"Authorization": "Bearer gs_member_unknown"}
+    code = {"code": "AAAAA-AAAAA-AAAAA-AAAAA"}
+    client = app.test_client()
+    for send, status in (
+        (lambda: scim.send("GET", "/Users"), 200),
+        (lambda: client.get("/member/v1/groups", headers=member), 401),
+        (lambda: client.post("/member/v1/sessions", json=code), 401),
+        (lambda: client.get("/readyz"), 200),
+    ):
+        assert scim.send("GET", "/Groups").status_code == 200
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'groupseal-gateway'"
+            ).fetchall()
+        assert ended
+        assert send().status_code == status
 
 
 def test_no_statement_outlives_its_client(scim: ScimClient) -> None:
