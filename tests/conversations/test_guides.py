@@ -1,7 +1,6 @@
 """The guides for administrators: their commands run as they are written, their texts are ours."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from uuid import uuid4
@@ -30,7 +29,7 @@ def _commands(guide: str) -> tuple[str, str]:
     return "\n".join(script), "\n".join(printed)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the guides' commands need curl")
+@pytest.mark.tools  # bash and curl
 @pytest.mark.parametrize("guide", _GUIDES)
 def test_the_commands_of_a_guide_do_what_it_says(
     guide: str, base_url: str, engine: Engine, tmp_path: Path

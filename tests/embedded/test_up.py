@@ -4,7 +4,6 @@ import os
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,14 +60,12 @@ def test_everything_serves_and_the_ready_file_says_where(stack: Stack) -> None:
     assert ready["scim_token"] not in (stack.folder / "up.log").read_text()
 
 
-def test_a_restart_keeps_everything_and_is_quick(folder: Path) -> None:
+def test_a_restart_keeps_everything(folder: Path) -> None:
     stack = Stack(folder)
     with stack:
         before = stack.ready
     assert not stack._ready_file.exists()
-    started = time.monotonic()
     with stack:
-        assert time.monotonic() - started <= 6
         assert {**stack.ready, "processes": {}} == {**before, "processes": {}}
 
 
