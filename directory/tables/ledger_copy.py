@@ -28,10 +28,9 @@ grants = Table(
     Column("position", BigInteger, nullable=False),
     Column("batch_index", Integer, nullable=False),
     # No foreign keys of its own: a grant is reached through memberships.grant_key_id alone, and a
-    # check per row would cost bulk commits more than it protects.
+    # check per row would cost bulk commits more than it protects. No second index that begins with
+    # the group: the check of memberships.grant_key_id could be planned to walk it, for every row.
     PrimaryKeyConstraint("tenant_id", "group_id", "member_id", "key_id"),
-    # Says without a look at the rows whether every grant of a group is of its present epoch.
-    Index("grants_epoch_idx", "tenant_id", "group_id", "epoch"),
 )
 
 missing_envelopes = Table(

@@ -1,4 +1,4 @@
-"""What a deleted group held, for `groupseal groups restore`; epochs of grants, to be counted."""
+"""What a deleted group held, for `groupseal groups restore`."""
 
 from alembic import op
 
@@ -23,16 +23,14 @@ CREATE TABLE deleted_groups (
 );
 CREATE INDEX deleted_groups_age_idx
     ON deleted_groups (tenant_id, deleted_at);
-CREATE INDEX grants_epoch_idx
-    ON grants (tenant_id, group_id, epoch);
 """
 
 
 def upgrade() -> None:
-    """Creates both."""
+    """Creates it."""
     op.get_bind().exec_driver_sql(_UPGRADE)
 
 
 def downgrade() -> None:
     """Only a deleted group's roster would be lost."""
-    op.get_bind().exec_driver_sql("DROP INDEX grants_epoch_idx; DROP TABLE deleted_groups")
+    op.get_bind().exec_driver_sql("DROP TABLE deleted_groups")
