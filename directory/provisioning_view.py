@@ -56,15 +56,10 @@ _GRANT_EPOCH = """
         LIMIT 1), false)
     ELSE true END AS has_bound_key
 """
-_GROUP = """
-    SELECT id, epoch, epoch_open,
-        CASE WHEN desired_version > reconciled_version THEN next_attempt_at END AS next_attempt_at,
-        epoch_open AND EXISTS (
-            SELECT FROM grants r
-            WHERE r.tenant_id = :tenant_id AND r.group_id = groups.id AND r.epoch < groups.epoch
-        ) AS has_older
-    FROM groups WHERE tenant_id = :tenant_id AND deleted_at IS NULL
+_NEXT_ATTEMPT = """
+    CASE WHEN desired_version > reconciled_version THEN next_attempt_at END AS next_attempt_at
 """
+_LIVE_GROUP = "FROM groups WHERE tenant_id = :tenant_id AND deleted_at IS NULL"
 _MEMBERSHIP = """
     SELECT group_id, user_id, desired, wanted, rostered, held_reason, reason, desired_at,
         grant_key_id
@@ -76,13 +71,23 @@ _ROWS = (
     "SELECT m.*, m.desired_at AS since, g.epoch, g.epoch_open, g.next_attempt_at, ",
     _GRANT_EPOCH,
 )
+# Materialised, so that a group's grants are looked through once and not for each of its members;
 # OFFSET 0 keeps the plan to the groups' own part of the index.
-_GROUPS_MEMBERSHIPS = (
+_ROWS_OF_GROUPS = (
+    "WITH g AS MATERIALIZED (SELECT id, epoch, epoch_open,",
+    _NEXT_ATTEMPT,
+    """
+    , epoch_open AND EXISTS (
+        SELECT FROM grants r
+        WHERE r.tenant_id = :tenant_id AND r.group_id = groups.id AND r.epoch < groups.epoch
+    ) AS has_older
+    """,
+    _LIVE_GROUP,
+    "AND id = ANY(:ids))",
+    *_ROWS,
     "FROM (",
     _MEMBERSHIP,
-    "AND group_id = ANY(:ids) OFFSET 0) AS m JOIN (",
-    _GROUP,
-    "AND id = ANY(:ids) OFFSET 0) AS g ON g.id = m.group_id",
+    "AND group_id = ANY(:ids) OFFSET 0) AS m JOIN g ON g.id = m.group_id",
 )
 
 # The facts of memberships, alike ones counted.
@@ -94,8 +99,7 @@ _COUNTS_OF_GROUPS = tenant_sql(
                 epoch_open, has_bound_key, count(*) AS number, min(since) AS since
             FROM (
             """,
-            *_ROWS,
-            *_GROUPS_MEMBERSHIPS,
+            *_ROWS_OF_GROUPS,
             """
             ) AS facts
             GROUP BY group_id, desired, wanted, rostered, held_reason, reason, grant_epoch, epoch,
@@ -106,7 +110,8 @@ _COUNTS_OF_GROUPS = tenant_sql(
 )
 
 # One row each.
-_OF_GROUPS = tenant_sql(" ".join((*_ROWS, *_GROUPS_MEMBERSHIPS, "ORDER BY m.group_id, m.user_id")))
+_OF_GROUPS = tenant_sql(" ".join((*_ROWS_OF_GROUPS, "ORDER BY m.group_id, m.user_id")))
+# A user's own grant is looked up in each group: looking for older ones would cost the whole group.
 _OF_USERS = tenant_sql(
     " ".join(
         (
@@ -114,7 +119,9 @@ _OF_USERS = tenant_sql(
             "FROM (",
             _MEMBERSHIP,
             "AND user_id = ANY(:ids) OFFSET 0) AS m CROSS JOIN LATERAL (",
-            _GROUP,
+            "SELECT id, epoch, epoch_open, true AS has_older,",
+            _NEXT_ATTEMPT,
+            _LIVE_GROUP,
             "AND id = m.group_id OFFSET 0) AS g ORDER BY m.user_id, m.group_id",
         )
     )
