@@ -80,7 +80,7 @@ class TextColumn:
     def present(self) -> Truth:
         return and_(self.held.is_not(None), self.held != "")
 
-    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002 - held has its form
+    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002 # held has its form
         return self.held
 
 
@@ -103,7 +103,7 @@ class IdColumn:
     def present(self) -> Truth:
         return true()
 
-    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002
+    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002 # as `Values` has it
         return cast(self.held, Text)
 
 
@@ -122,7 +122,7 @@ class BooleanColumn:
     def present(self) -> Truth:
         return true()
 
-    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002
+    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002 # as `Values` has it
         return self.held
 
 
@@ -143,7 +143,7 @@ class TimeColumn:
     def present(self) -> Truth:
         return true()
 
-    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002
+    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002 # as `Values` has it
         return self.held
 
 
@@ -224,16 +224,16 @@ class ElementValues:
 class NoValues:
     """An attribute that resources of this kind do not have."""
 
-    def some(self, test: Test) -> Truth:  # noqa: ARG002
+    def some(self, test: Test) -> Truth:  # noqa: ARG002 # as `Values` has it
         return false()
 
-    def differ(self, test: Test) -> Truth:  # noqa: ARG002
+    def differ(self, test: Test) -> Truth:  # noqa: ARG002 # as `Values` has it
         return true()
 
     def present(self) -> Truth:
         return false()
 
-    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002
+    def sort_key(self, *, exact: bool) -> Expression | None:  # noqa: ARG002 # as `Values` has it
         return None
 
 

@@ -2,9 +2,15 @@
 
 from uuid import UUID
 
+from sqlalchemy import text
+
 from directory.fsck import check
+from directory.provisioning_view import Standing, provisioning_of_groups
+from directory.tenancy import TenantScope
+from directory.unit_of_work import UnitOfWork
 from groupseal.suites import Suite
 from tests.support.ledger_maker import FakeService
+from tests.support.waiting import wait_for
 from tests.worker.parts import Bench, Tenant
 
 
@@ -31,6 +37,45 @@ def test_a_push_is_committed_with_envelopes_and_told_in_the_timeline(
     assert tenant.kinds().count("key_bound") == 5
     assert tenant.kinds().count("epoch_opened") == 1
     assert tenant.ledger_size() == len(service.org.entries)
+
+
+def test_committing_and_counting_look_at_a_grant_a_few_times_at_most(
+    tenant: Tenant, service: FakeService
+) -> None:
+    """Whatever the planner chooses: no walk through the group for each of its members."""
+    count = 300
+    inserted, looked_at = _grants_touched(tenant)
+    group = tenant.group(enrolled(tenant, service, count))
+    wiring = tenant.bench.worker()
+    tenant.reconcile(wiring)
+    wiring.engine.dispose()  # a connection that ends reports what it did
+    wait_for(lambda: _grants_touched(tenant)[0] == inserted + count, 10, "the statistics")
+    assert _grants_touched(tenant)[1] - looked_at <= 10 * count
+    assert len(tenant.committed(group)) == count
+    with UnitOfWork(tenant.bench.engine) as work:
+        scope = TenantScope(work.connection, tenant.id)
+        tally = provisioning_of_groups(scope, [group])[group].tally
+        assert tally.standings == {Standing.COMMITTED: count}
+        fetched = work.connection.execute(_FETCHED_HERE).scalar_one()
+    assert fetched <= 10 * count
+
+
+_FETCHED_HERE = text("""
+    SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read FROM pg_stat_xact_user_tables
+    WHERE relname = 'grants'
+""")
+
+
+def _grants_touched(tenant: Tenant) -> tuple[int, int]:
+    """How many grants were ever inserted, and looked at."""
+    with UnitOfWork(tenant.bench.engine) as work:
+        row = work.connection.execute(
+            text("""
+                SELECT n_tup_ins, coalesce(idx_tup_fetch, 0) + seq_tup_read
+                FROM pg_stat_user_tables WHERE relname = 'grants'
+            """)
+        ).one()
+    return row[0], row[1]
 
 
 def test_members_without_a_key_are_rostered_and_committed_once_they_have_one(
