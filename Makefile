@@ -12,7 +12,7 @@ PEERS := .peers
 # Test processes; the suites start real servers, so more than the cores helps nobody.
 TEST_WORKERS ?= 2
 PYTEST := $(BIN)/pytest tests -n $(TEST_WORKERS) --dist loadscope
-PACKAGES := groupseal encryption_service member_client directory scim_gateway worker embedded
+PACKAGES := groupseal encryption_service member_client approver directory scim_gateway worker embedded
 CHECKED := $(PACKAGES) $(wildcard tests tools benchmarks)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --generate-hashes \
 	--python-version 3.11 --custom-compile-command "make lock"

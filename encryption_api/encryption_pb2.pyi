@@ -27,6 +27,25 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MembershipCheck:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MembershipCheckEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MembershipCheck.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEMBERSHIP_CHECK_UNSPECIFIED: _MembershipCheck.ValueType  # 0
+    MEMBERSHIP_CHECK_OFF: _MembershipCheck.ValueType  # 1
+    MEMBERSHIP_CHECK_OBSERVE: _MembershipCheck.ValueType  # 2
+    MEMBERSHIP_CHECK_ENFORCE: _MembershipCheck.ValueType  # 3
+
+class MembershipCheck(_MembershipCheck, metaclass=_MembershipCheckEnumTypeWrapper): ...
+
+MEMBERSHIP_CHECK_UNSPECIFIED: MembershipCheck.ValueType  # 0
+MEMBERSHIP_CHECK_OFF: MembershipCheck.ValueType  # 1
+MEMBERSHIP_CHECK_OBSERVE: MembershipCheck.ValueType  # 2
+MEMBERSHIP_CHECK_ENFORCE: MembershipCheck.ValueType  # 3
+Global___MembershipCheck: _TypeAlias = MembershipCheck  # noqa: Y015
+
 class _TrustMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -87,6 +106,8 @@ class _BindingOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Bindin
     BINDING_OUTCOME_BOUND: _BindingOutcome.ValueType  # 1
     BINDING_OUTCOME_REFUSED: _BindingOutcome.ValueType  # 2
     BINDING_OUTCOME_WAITING: _BindingOutcome.ValueType  # 3
+    BINDING_OUTCOME_UNBOUND: _BindingOutcome.ValueType  # 4
+    """The key is not sealed to any more."""
 
 class BindingOutcome(_BindingOutcome, metaclass=_BindingOutcomeEnumTypeWrapper): ...
 
@@ -94,6 +115,8 @@ BINDING_OUTCOME_UNSPECIFIED: BindingOutcome.ValueType  # 0
 BINDING_OUTCOME_BOUND: BindingOutcome.ValueType  # 1
 BINDING_OUTCOME_REFUSED: BindingOutcome.ValueType  # 2
 BINDING_OUTCOME_WAITING: BindingOutcome.ValueType  # 3
+BINDING_OUTCOME_UNBOUND: BindingOutcome.ValueType  # 4
+"""The key is not sealed to any more."""
 Global___BindingOutcome: _TypeAlias = BindingOutcome  # noqa: Y015
 
 class _PartKind:
@@ -109,6 +132,7 @@ class _PartKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PartKind.Val
     PART_KIND_SEALED_SECRET: _PartKind.ValueType  # 4
     PART_KIND_GROUP_NAME: _PartKind.ValueType  # 5
     PART_KIND_SEALED_KEYSET: _PartKind.ValueType  # 6
+    PART_KIND_SEALED_SUBJECT: _PartKind.ValueType  # 7
 
 class PartKind(_PartKind, metaclass=_PartKindEnumTypeWrapper): ...
 
@@ -119,6 +143,7 @@ PART_KIND_HISTORY_LINK: PartKind.ValueType  # 3
 PART_KIND_SEALED_SECRET: PartKind.ValueType  # 4
 PART_KIND_GROUP_NAME: PartKind.ValueType  # 5
 PART_KIND_SEALED_KEYSET: PartKind.ValueType  # 6
+PART_KIND_SEALED_SUBJECT: PartKind.ValueType  # 7
 Global___PartKind: _TypeAlias = PartKind  # noqa: Y015
 
 @_typing.final
@@ -149,6 +174,10 @@ class GetOrganisationResponse(_message.Message):
     HALTED_REASON_FIELD_NUMBER: _builtins.int
     CERTIFICATE_NOT_AFTER_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
+    EVIDENCE_PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
+    POLICY_FAULT_FIELD_NUMBER: _builtins.int
     organisation_id: _builtins.bytes
     signing_public_key: _builtins.bytes
     """Ed25519, 32 bytes."""
@@ -162,8 +191,16 @@ class GetOrganisationResponse(_message.Message):
     """Empty while the service writes; else the reason code why it does not."""
     certificate_not_after: _builtins.int
     """End of validity of the server certificate, seconds since the Unix epoch."""
+    evidence_public_key: _builtins.bytes
+    """X-Wing, 1216 bytes: evidence is sealed to it."""
+    frozen: _builtins.bool
+    """Additions are frozen."""
+    policy_fault: _builtins.str
+    """What is wrong with the policy file at the moment; empty while it is in force as it is."""
     @_builtins.property
     def limits(self) -> Global___Limits: ...
+    @_builtins.property
+    def trust(self) -> Global___TrustSettings: ...
     def __init__(
         self,
         *,
@@ -176,14 +213,54 @@ class GetOrganisationResponse(_message.Message):
         halted_reason: _builtins.str = ...,
         certificate_not_after: _builtins.int = ...,
         limits: Global___Limits | None = ...,
+        trust: Global___TrustSettings | None = ...,
+        evidence_public_key: _builtins.bytes = ...,
+        frozen: _builtins.bool = ...,
+        policy_fault: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "trust", b"trust"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_not_after", b"certificate_not_after", "fingerprint", b"fingerprint", "halted_reason", b"halted_reason", "head", b"head", "limits", b"limits", "organisation_id", b"organisation_id", "signing_public_key", b"signing_public_key", "trust_mode", b"trust_mode", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_not_after", b"certificate_not_after", "evidence_public_key", b"evidence_public_key", "fingerprint", b"fingerprint", "frozen", b"frozen", "halted_reason", b"halted_reason", "head", b"head", "limits", b"limits", "organisation_id", b"organisation_id", "policy_fault", b"policy_fault", "signing_public_key", b"signing_public_key", "trust", b"trust", "trust_mode", b"trust_mode", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetOrganisationResponse: _TypeAlias = GetOrganisationResponse  # noqa: Y015
+
+@_typing.final
+class TrustSettings(_message.Message):
+    """As the ledger says it; repeated here for preflights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_CLAIM_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_CHECK_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_SOURCE_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    """OpenID Connect issuer and client id; empty outside mode oidc."""
+    client_id: _builtins.str
+    subject_claim: _builtins.str
+    """The claim that is the person's id at the membership source, and SCIM externalId."""
+    membership_check: Global___MembershipCheck.ValueType
+    membership_source: _builtins.str
+    """`okta`, `entra` or empty."""
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        subject_claim: _builtins.str = ...,
+        membership_check: Global___MembershipCheck.ValueType = ...,
+        membership_source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "issuer", b"issuer", "membership_check", b"membership_check", "membership_source", b"membership_source", "subject_claim", b"subject_claim"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrustSettings: _TypeAlias = TrustSettings  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
@@ -435,21 +512,25 @@ class BindMemberKeysRequest(_message.Message):
 
     HEADER_FIELD_NUMBER: _builtins.int
     BINDING_FIELD_NUMBER: _builtins.int
+    REMOVAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___CallHeader: ...
     @_builtins.property
     def binding(self) -> Global___KeyBinding: ...
+    @_builtins.property
+    def removal(self) -> Global___KeyRemoval: ...
     def __init__(
         self,
         *,
         header: Global___CallHeader | None = ...,
         binding: Global___KeyBinding | None = ...,
+        removal: Global___KeyRemoval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "header", b"header", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "header", b"header", "message", b"message", "removal", b"removal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "header", b"header", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "header", b"header", "message", b"message", "removal", b"removal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["header", "binding"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["header", "binding", "removal"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -467,6 +548,9 @@ class KeyBinding(_message.Message):
     SEALED_EVIDENCE_FIELD_NUMBER: _builtins.int
     ENDORSING_KEY_ID_FIELD_NUMBER: _builtins.int
     ENDORSEMENT_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    USER_NAME_FIELD_NUMBER: _builtins.int
     member_id: _builtins.bytes
     suite: _builtins.int
     """groupseal/suites.py."""
@@ -480,6 +564,13 @@ class KeyBinding(_message.Message):
     endorsing_key_id: _builtins.bytes
     """A key already bound to this member that endorses the new one, and its signature."""
     endorsement: _builtins.bytes
+    replaces: _builtins.bool
+    """Every other key of the member shall be removed: a lost device."""
+    external_id: _builtins.str
+    """SCIM externalId and userName of the member, by the vendor's word: shown to approvers, and in
+    modes without evidence who the member is at the membership source.
+    """
+    user_name: _builtins.str
     def __init__(
         self,
         *,
@@ -491,14 +582,48 @@ class KeyBinding(_message.Message):
         sealed_evidence: _builtins.bytes = ...,
         endorsing_key_id: _builtins.bytes = ...,
         endorsement: _builtins.bytes = ...,
+        replaces: _builtins.bool = ...,
+        external_id: _builtins.str = ...,
+        user_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endorsement", b"endorsement", "endorsing_key_id", b"endorsing_key_id", "hpke_public_key", b"hpke_public_key", "member_id", b"member_id", "possession_proof", b"possession_proof", "sealed_evidence", b"sealed_evidence", "signing_public_key", b"signing_public_key", "suite", b"suite"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endorsement", b"endorsement", "endorsing_key_id", b"endorsing_key_id", "external_id", b"external_id", "hpke_public_key", b"hpke_public_key", "member_id", b"member_id", "possession_proof", b"possession_proof", "replaces", b"replaces", "sealed_evidence", b"sealed_evidence", "signing_public_key", b"signing_public_key", "suite", b"suite", "user_name", b"user_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KeyBinding: _TypeAlias = KeyBinding  # noqa: Y015
+
+@_typing.final
+class KeyRemoval(_message.Message):
+    """A member's own request, signed by one of its bound keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNING_KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    member_id: _builtins.bytes
+    key_id: _builtins.bytes
+    """The key to remove."""
+    signing_key_id: _builtins.bytes
+    signature: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        member_id: _builtins.bytes = ...,
+        key_id: _builtins.bytes = ...,
+        signing_key_id: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "member_id", b"member_id", "signature", b"signature", "signing_key_id", b"signing_key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyRemoval: _TypeAlias = KeyRemoval  # noqa: Y015
 
 @_typing.final
 class BindMemberKeysResponse(_message.Message):
@@ -647,6 +772,7 @@ class LedgerHead(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     NEWEST_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_SIZE_FIELD_NUMBER: _builtins.int
+    HOLDS_VERSION_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """Signed note over everything up to here. The last one of a call is the newest and bears the
     time of signing; those before it bear the time of their last entry.
@@ -656,17 +782,107 @@ class LedgerHead(_message.Message):
     """How far this caller's organisation has acknowledged before. More than the caller holds means
     that its database was restored from an older state.
     """
+    holds_version: _builtins.int
+    """Grows whenever a hold changes; see ListHolds."""
     def __init__(
         self,
         *,
         head: _builtins.str = ...,
         newest: _builtins.bool = ...,
         acknowledged_size: _builtins.int = ...,
+        holds_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_size", b"acknowledged_size", "head", b"head", "newest", b"newest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_size", b"acknowledged_size", "head", b"head", "holds_version", b"holds_version", "newest", b"newest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LedgerHead: _TypeAlias = LedgerHead  # noqa: Y015
+
+@_typing.final
+class ListHoldsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_VERSION_FIELD_NUMBER: _builtins.int
+    since_version: _builtins.int
+    def __init__(
+        self,
+        *,
+        since_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["since_version", b"since_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHoldsRequest: _TypeAlias = ListHoldsRequest  # noqa: Y015
+
+@_typing.final
+class ListHoldsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    group_id: _builtins.bytes
+    member_id: _builtins.bytes
+    reason: _builtins.str
+    """Reason code: why the member is on the roster and not granted."""
+    version: _builtins.int
+    """Of the last change of this hold; the messages come in its order."""
+    def __init__(
+        self,
+        *,
+        group_id: _builtins.bytes = ...,
+        member_id: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id", "member_id", b"member_id", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHoldsResponse: _TypeAlias = ListHoldsResponse  # noqa: Y015
+
+@_typing.final
+class WatchLedgerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLedgerRequest: _TypeAlias = WatchLedgerRequest  # noqa: Y015
+
+@_typing.final
+class WatchLedgerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    HOLDS_VERSION_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """Entries in the ledger."""
+    holds_version: _builtins.int
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        holds_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holds_version", b"holds_version", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLedgerResponse: _TypeAlias = WatchLedgerResponse  # noqa: Y015

@@ -54,6 +54,16 @@ class EncryptionServiceStub:
                 request_serializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ReadLedgerRequest.SerializeToString,
                 response_deserializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ReadLedgerResponse.FromString,
                 _registered_method=True)
+        self.ListHolds = channel.unary_stream(
+                '/groupseal.encryption.v1.EncryptionService/ListHolds',
+                request_serializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
+        self.WatchLedger = channel.unary_stream(
+                '/groupseal.encryption.v1.EncryptionService/WatchLedger',
+                request_serializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.WatchLedgerRequest.SerializeToString,
+                response_deserializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.WatchLedgerResponse.FromString,
+                _registered_method=True)
 
 
 class EncryptionServiceServicer:
@@ -75,7 +85,8 @@ class EncryptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BindMemberKeys(self, request_iterator, context):
-        """Offers member keys. The service decides by its trust mode; one outcome a key, in order.
+        """Offers member keys, and passes on members' own requests to remove one. The service decides by
+        its trust mode; one outcome a message, in order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +96,22 @@ class EncryptionServiceServicer:
         """Streams what comes after entry `from_position`. Each entry is followed by its parts; each chunk
         of entries ends with a signed head over everything so far. Reading from n with a valid head
         acknowledges that the caller has stored everything before n.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Streams who is on a roster and not granted, and why: every hold that changed after
+        `since_version`. A hold ends with a grant, or with the member's leaving, which the ledger says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchLedger(self, request, context):
+        """Stays open and tells at once, and then whenever it changes, how far the ledger and the holds
+        are: an idle tenant learns of what the service did by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,6 +139,16 @@ def add_EncryptionServiceServicer_to_server(servicer, server):
                     servicer.ReadLedger,
                     request_deserializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ReadLedgerRequest.FromString,
                     response_serializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ReadLedgerResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ListHoldsRequest.FromString,
+                    response_serializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'WatchLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLedger,
+                    request_deserializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.WatchLedgerRequest.FromString,
+                    response_serializer=groupseal_dot_encryption_dot_v1_dot_encryption__pb2.WatchLedgerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +259,60 @@ class EncryptionService:
             '/groupseal.encryption.v1.EncryptionService/ReadLedger',
             groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ReadLedgerRequest.SerializeToString,
             groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ReadLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/groupseal.encryption.v1.EncryptionService/ListHolds',
+            groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ListHoldsRequest.SerializeToString,
+            groupseal_dot_encryption_dot_v1_dot_encryption__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/groupseal.encryption.v1.EncryptionService/WatchLedger',
+            groupseal_dot_encryption_dot_v1_dot_encryption__pb2.WatchLedgerRequest.SerializeToString,
+            groupseal_dot_encryption_dot_v1_dot_encryption__pb2.WatchLedgerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,11 +46,21 @@ class EncryptionServiceStub:
     sent once the effect is durable. Idempotent by outcome: repeating a command changes nothing.
     """
     BindMemberKeys: _grpc.StreamStreamMultiCallable[_encryption_pb2.BindMemberKeysRequest, _encryption_pb2.BindMemberKeysResponse]
-    """Offers member keys. The service decides by its trust mode; one outcome a key, in order."""
+    """Offers member keys, and passes on members' own requests to remove one. The service decides by
+    its trust mode; one outcome a message, in order.
+    """
     ReadLedger: _grpc.UnaryStreamMultiCallable[_encryption_pb2.ReadLedgerRequest, _encryption_pb2.ReadLedgerResponse]
     """Streams what comes after entry `from_position`. Each entry is followed by its parts; each chunk
     of entries ends with a signed head over everything so far. Reading from n with a valid head
     acknowledges that the caller has stored everything before n.
+    """
+    ListHolds: _grpc.UnaryStreamMultiCallable[_encryption_pb2.ListHoldsRequest, _encryption_pb2.ListHoldsResponse]
+    """Streams who is on a roster and not granted, and why: every hold that changed after
+    `since_version`. A hold ends with a grant, or with the member's leaving, which the ledger says.
+    """
+    WatchLedger: _grpc.UnaryStreamMultiCallable[_encryption_pb2.WatchLedgerRequest, _encryption_pb2.WatchLedgerResponse]
+    """Stays open and tells at once, and then whenever it changes, how far the ledger and the holds
+    are: an idle tenant learns of what the service did by itself.
     """
 
 @_typing.type_check_only
@@ -63,11 +73,21 @@ class EncryptionServiceAsyncStub(EncryptionServiceStub):
     sent once the effect is durable. Idempotent by outcome: repeating a command changes nothing.
     """
     BindMemberKeys: _aio.StreamStreamMultiCallable[_encryption_pb2.BindMemberKeysRequest, _encryption_pb2.BindMemberKeysResponse]  # type: ignore[assignment]
-    """Offers member keys. The service decides by its trust mode; one outcome a key, in order."""
+    """Offers member keys, and passes on members' own requests to remove one. The service decides by
+    its trust mode; one outcome a message, in order.
+    """
     ReadLedger: _aio.UnaryStreamMultiCallable[_encryption_pb2.ReadLedgerRequest, _encryption_pb2.ReadLedgerResponse]  # type: ignore[assignment]
     """Streams what comes after entry `from_position`. Each entry is followed by its parts; each chunk
     of entries ends with a signed head over everything so far. Reading from n with a valid head
     acknowledges that the caller has stored everything before n.
+    """
+    ListHolds: _aio.UnaryStreamMultiCallable[_encryption_pb2.ListHoldsRequest, _encryption_pb2.ListHoldsResponse]  # type: ignore[assignment]
+    """Streams who is on a roster and not granted, and why: every hold that changed after
+    `since_version`. A hold ends with a grant, or with the member's leaving, which the ledger says.
+    """
+    WatchLedger: _aio.UnaryStreamMultiCallable[_encryption_pb2.WatchLedgerRequest, _encryption_pb2.WatchLedgerResponse]  # type: ignore[assignment]
+    """Stays open and tells at once, and then whenever it changes, how far the ledger and the holds
+    are: an idle tenant learns of what the service did by itself.
     """
 
 class EncryptionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,7 +115,9 @@ class EncryptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_encryption_pb2.BindMemberKeysRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_encryption_pb2.BindMemberKeysResponse], _abc.AsyncIterator[_encryption_pb2.BindMemberKeysResponse]]:
-        """Offers member keys. The service decides by its trust mode; one outcome a key, in order."""
+        """Offers member keys, and passes on members' own requests to remove one. The service decides by
+        its trust mode; one outcome a message, in order.
+        """
 
     @_abc_1.abstractmethod
     def ReadLedger(
@@ -106,6 +128,26 @@ class EncryptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams what comes after entry `from_position`. Each entry is followed by its parts; each chunk
         of entries ends with a signed head over everything so far. Reading from n with a valid head
         acknowledges that the caller has stored everything before n.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHolds(
+        self,
+        request: _encryption_pb2.ListHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_encryption_pb2.ListHoldsResponse], _abc.AsyncIterator[_encryption_pb2.ListHoldsResponse]]:
+        """Streams who is on a roster and not granted, and why: every hold that changed after
+        `since_version`. A hold ends with a grant, or with the member's leaving, which the ledger says.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchLedger(
+        self,
+        request: _encryption_pb2.WatchLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_encryption_pb2.WatchLedgerResponse], _abc.AsyncIterator[_encryption_pb2.WatchLedgerResponse]]:
+        """Stays open and tells at once, and then whenever it changes, how far the ledger and the holds
+        are: an idle tenant learns of what the service did by itself.
         """
 
 def add_EncryptionServiceServicer_to_server(servicer: EncryptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

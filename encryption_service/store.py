@@ -110,6 +110,101 @@ _MIGRATIONS = (
       PRIMARY KEY (number, member, key_id)
     ) WITHOUT ROWID;
     """,
+    # Trust, policy and what they hold back.
+    """
+    ALTER TABLE service ADD COLUMN holds_version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE service ADD COLUMN trust_digest BLOB;
+    ALTER TABLE service ADD COLUMN policy_digest BLOB;
+    ALTER TABLE service ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE member_keys ADD COLUMN trust_mode INTEGER NOT NULL DEFAULT 3;
+    ALTER TABLE member_keys ADD COLUMN endorsing_key_id BLOB;
+    CREATE TABLE subjects (
+      member BLOB PRIMARY KEY,
+      issuer TEXT NOT NULL,
+      subject TEXT NOT NULL,
+      salt BLOB NOT NULL,
+      -- High-water mark: `iat` of the newest evidence that was taken.
+      evidence_time_ms INTEGER NOT NULL,
+      UNIQUE (issuer, subject)
+    ) WITHOUT ROWID;
+    -- By the vendor's word.
+    CREATE TABLE members (
+      member BLOB PRIMARY KEY,
+      external_id TEXT NOT NULL,
+      user_name TEXT NOT NULL
+    ) WITHOUT ROWID;
+    -- Never bound again.
+    CREATE TABLE former_keys (
+      key_id BLOB PRIMARY KEY,
+      member BLOB NOT NULL,
+      signing_public_key BLOB NOT NULL,
+      position INTEGER NOT NULL REFERENCES entries (position)
+    ) WITHOUT ROWID;
+    -- Keys that wait for an approver.
+    CREATE TABLE offered_keys (
+      key_id BLOB NOT NULL,
+      member BLOB NOT NULL,
+      suite INTEGER NOT NULL,
+      hpke_public_key BLOB NOT NULL,
+      signing_public_key BLOB NOT NULL,
+      possession_proof BLOB NOT NULL,
+      replaces INTEGER NOT NULL,
+      offered_ms INTEGER NOT NULL,
+      PRIMARY KEY (member, key_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE approvals (
+      group_id BLOB NOT NULL,
+      member BLOB NOT NULL,
+      key_id BLOB NOT NULL,
+      approver_key BLOB NOT NULL,
+      expires_ms INTEGER NOT NULL,
+      position INTEGER NOT NULL REFERENCES entries (position),
+      PRIMARY KEY (group_id, member, key_id, approver_key)
+    ) WITHOUT ROWID;
+    -- Approvals of a key itself; they go into the entry that binds it.
+    CREATE TABLE key_approvals (
+      member BLOB NOT NULL,
+      key_id BLOB NOT NULL,
+      approver_key BLOB NOT NULL,
+      expires_ms INTEGER NOT NULL,
+      signature BLOB NOT NULL,
+      PRIMARY KEY (member, key_id, approver_key)
+    ) WITHOUT ROWID;
+    ALTER TABLE groups ADD COLUMN must_rotate INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE groups ADD COLUMN source_group_id TEXT;
+    ALTER TABLE groups ADD COLUMN source_reason TEXT;
+    -- Every name that a group ever had: protection by name stays with the group.
+    CREATE TABLE group_names (
+      number INTEGER NOT NULL REFERENCES groups (number),
+      name TEXT NOT NULL,
+      PRIMARY KEY (number, name)
+    ) WITHOUT ROWID;
+    INSERT INTO group_names (number, name)
+      SELECT number, display_name FROM groups WHERE display_name IS NOT NULL;
+    -- Keys of members on the roster that are due and not granted. `due`: to be looked at (again);
+    -- a reason of NULL: not looked at yet.
+    CREATE TABLE holds (
+      number INTEGER NOT NULL REFERENCES groups (number),
+      member BLOB NOT NULL,
+      key_id BLOB NOT NULL,
+      due INTEGER NOT NULL,
+      reason TEXT,
+      since_ms INTEGER NOT NULL,
+      next_try_ms INTEGER,
+      version INTEGER NOT NULL,
+      PRIMARY KEY (number, member, key_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX holds_due ON holds (number) WHERE due = 1;
+    CREATE INDEX holds_by_try ON holds (next_try_ms) WHERE due = 0 AND next_try_ms IS NOT NULL;
+    CREATE INDEX holds_by_version ON holds (version);
+    CREATE INDEX holds_by_reason ON holds (reason, number);
+    -- Token buckets of seals; number 0: all groups together.
+    CREATE TABLE quotas (
+      number INTEGER PRIMARY KEY,
+      level REAL NOT NULL,
+      at_ms INTEGER NOT NULL
+    );
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

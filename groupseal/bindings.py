@@ -21,6 +21,8 @@ class BindingRequest:
     suite: Suite
     hpke_public_key: bytes
     signing_public_key: bytes
+    # Every other key of the member shall be removed: a lost device.
+    replaces: bool = False
 
     def __post_init__(self) -> None:
         if len(self.hpke_public_key) != self.suite.public_key_length:
@@ -34,8 +36,13 @@ class BindingRequest:
     def key_id(self) -> bytes:
         return member_key_id(self.suite, self.hpke_public_key, self.signing_public_key)
 
-    def message(self, label: Label = Label.BINDING_REQUEST) -> bytes:
-        """The bytes that the new signing key signs (or, under ENDORSEMENT, a bound one)."""
+    def message(self, label: Label | None = None) -> bytes:
+        """The bytes that the new signing key signs (or, under ENDORSEMENT, a bound one).
+
+        A replacement has a label of its own: nobody can make one of a request to add a device.
+        """
+        if label is None:
+            label = Label.REPLACEMENT_REQUEST if self.replaces else Label.BINDING_REQUEST
         writer = Writer(label).identifier(self.organisation).identifier(self.member)
         writer.u16(self.suite).var(self.hpke_public_key)
         return writer.fixed(self.signing_public_key, SIGNING_KEY_LENGTH).bytes()

@@ -17,7 +17,17 @@ class Label(bytes, Enum):
     FINGERPRINT = b"groupseal/v1/organisation-fingerprint"
     ROSTER = b"groupseal/v1/roster-digest"
     BINDING_REQUEST = b"groupseal/v1/binding-request"
+    REPLACEMENT_REQUEST = b"groupseal/v1/replacement-request"
     ENDORSEMENT = b"groupseal/v1/key-endorsement"
+    KEY_REMOVAL = b"groupseal/v1/key-removal"
+    GROUP_APPROVAL = b"groupseal/v1/group-approval"
+    KEY_APPROVAL = b"groupseal/v1/key-approval"
+    TRUST_SETTINGS = b"groupseal/v1/trust-settings"
+    POLICY = b"groupseal/v1/policy"
+    EVIDENCE = b"groupseal/v1/evidence"
+    EVIDENCE_NONCE = b"groupseal/v1/evidence-nonce"
+    REPLACEMENT_NONCE = b"groupseal/v1/replacement-nonce"
+    SUBJECT = b"groupseal/v1/subject"
     SHARED_ITEM = b"groupseal/v1/shared-item"
     SERVER_IDENTITY = b"groupseal/v1/server-identity"
 
@@ -29,6 +39,8 @@ class Label(bytes, Enum):
     HISTORY_LINK = b"groupseal/v1/history-link"
     SEALED_SECRET = b"groupseal/v1/sealed-group-secret"
     SEALED_KEYSET = b"groupseal/v1/sealed-keyset"
+    SEALED_EVIDENCE = b"groupseal/v1/sealed-evidence"
+    SEALED_SUBJECT = b"groupseal/v1/sealed-subject"
     ITEM_ENVELOPE = b"groupseal/v1/shared-item-envelope"
 
     # HKDF info, followed by the group's context

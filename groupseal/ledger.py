@@ -10,7 +10,8 @@ The rules, in the order in which they are applied to each entry:
 4. An entry about a group names the group's entry before it as its base, continues its roster
    digest, and keeps the epoch rules: epochs count from 1 without a gap; an epoch opens with its
    own public key; nothing is granted in an epoch that is closed.
-5. A bound key has the id that its bytes give and a valid proof of possession.
+5. A bound key has the id that its bytes give and a valid proof of possession; an approval has a
+   valid signature of the key it names.
 
 Entries are believed only when `accept_head` has accepted a signed head over exactly them.
 """
@@ -19,10 +20,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from groupseal.approvals import ApprovalStatement
 from groupseal.bindings import BindingRequest
 from groupseal.checkpoint import Head, open_head
 from groupseal.encoding import HASH_LENGTH, Writer
 from groupseal.entries import (
+    Approval,
     Body,
     Entry,
     EpochClosed,
@@ -173,6 +176,11 @@ class LedgerVerifier:
                     raise WrongOrganisationError("the ledger begins with another signing key")
             case KeyBound():
                 self._check_binding(body)
+            case Approval():
+                statement = ApprovalStatement(
+                    self._organisation, body.group, body.member, body.key_id, body.expires_ms
+                )
+                statement.verify(body.approver_key, body.signature)
             case KeyRotated(kind=KeyKind.SIGNING):
                 raise UpgradeNeededError("this version does not follow a change of signing key")
             case GroupNamed() | EpochClosed() | GroupReconciled():
@@ -186,6 +194,7 @@ class LedgerVerifier:
             suite_from(body.suite),
             body.hpke_public_key,
             body.signing_public_key,
+            body.replaces,
         )
         if request.key_id != body.key_id:
             raise LedgerRuleError("a bound key has another id than its bytes give")

@@ -9,6 +9,7 @@ from groupseal.entries import (
     Body,
     GroupNamed,
     GroupReconciled,
+    KeyBound,
     KeyRotated,
     OrganisationCreated,
     Unknown,
@@ -29,12 +30,21 @@ class PartKind(IntEnum):
     SEALED_SECRET = 4
     GROUP_NAME = 5
     SEALED_KEYSET = 6
+    SEALED_SUBJECT = 7
 
 
 # What a restore needs; everything else may be pruned.
 NEVER_PRUNED = frozenset(
-    {PartKind.HISTORY_LINK, PartKind.SEALED_SECRET, PartKind.GROUP_NAME, PartKind.SEALED_KEYSET}
+    {
+        PartKind.HISTORY_LINK,
+        PartKind.SEALED_SECRET,
+        PartKind.GROUP_NAME,
+        PartKind.SEALED_KEYSET,
+        PartKind.SEALED_SUBJECT,
+    }
 )
+# What may be missing even so: whoever asks for it is erased.
+ERASABLE = frozenset({PartKind.SEALED_SUBJECT})
 Parts = dict[PartKind, bytes]
 
 
@@ -71,6 +81,8 @@ def expected_digests(body: Body | Unknown) -> dict[PartKind, bytes]:
             return {PartKind.SEALED_KEYSET: body.sealed_keyset_digest}
         case GroupNamed():
             return {PartKind.GROUP_NAME: body.name_digest}
+        case KeyBound(sealed_subject_digest=bytes(digest)):
+            return {PartKind.SEALED_SUBJECT: digest}
         case GroupReconciled():
             digests = {
                 PartKind.SEALED_SECRET: body.sealed_secret_digest,
@@ -85,7 +97,8 @@ def verify_parts(body: Body | Unknown, parts: Parts) -> list[Grant]:
     """Checks every part against its entry and returns the batch of grants.
 
     Envelopes are checked apart (`groupseal.grants.verify_envelopes`), because they may have been
-    dropped; any other part that the entry commits to must be there, and no part beyond.
+    dropped, and a person may have been erased; any other part that the entry commits to must be
+    there, and no part beyond.
     The parts of an unknown entry cannot be checked; whoever keeps it drops them.
     Raises PartMismatchError or MalformedError.
     """
@@ -94,6 +107,8 @@ def verify_parts(body: Body | Unknown, parts: Parts) -> list[Grant]:
     expected = expected_digests(body)
     for kind, digest in expected.items():
         if kind not in parts:
+            if kind in ERASABLE:
+                continue
             raise PartMismatchError(f"the part {kind.name.lower()} is missing")
         if part_digest(kind, parts[kind]) != digest:
             raise PartMismatchError(f"the part {kind.name.lower()} does not match its entry")

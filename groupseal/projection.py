@@ -5,6 +5,7 @@ Fed with verified entries only, in order.
 
 from dataclasses import dataclass, field
 
+from groupseal.bindings import BindingRequest
 from groupseal.entries import (
     EpochClosed,
     GroupNamed,
@@ -13,11 +14,14 @@ from groupseal.entries import (
     KeyRefused,
     KeyUnbound,
     OrganisationCreated,
+    PolicyChanged,
+    TrustChanged,
 )
-from groupseal.errors import LedgerRuleError
+from groupseal.errors import LedgerRuleError, SignatureError
 from groupseal.grants import Grant
 from groupseal.ledger import GroupState, VerifiedEntry
 from groupseal.suites import Suite, suite_from
+from groupseal.trust import VENDOR_TRUSTED, TrustMode, TrustSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class BoundKey:
     hpke_public_key: bytes
     signing_public_key: bytes
     position: int
+    trust_mode: TrustMode
+    time_ms: int
+    endorsing_key_id: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class Projection:
     """The organisation as its ledger describes it."""
 
     created: OrganisationCreated | None = None
+    trust: TrustSettings = VENDOR_TRUSTED
+    policy_digest: bytes | None = None
     groups: dict[bytes, GroupView] = field(default_factory=dict)
     keys: dict[bytes, BoundKey] = field(default_factory=dict)
     # Keys that were bound once and no longer are.
@@ -82,8 +91,12 @@ class Projection:
         match body:
             case OrganisationCreated():
                 self.created = body
+            case TrustChanged():
+                self.trust = body.settings
+            case PolicyChanged():
+                self.policy_digest = body.policy_digest
             case KeyBound():
-                self._bind(body, position)
+                self._bind(verified.entry.organisation, body, position, verified.entry.time_ms)
             case KeyRefused():
                 self.refused[body.key_id] = body
             case KeyUnbound():
@@ -94,9 +107,11 @@ class Projection:
             case GroupNamed() | EpochClosed() | GroupReconciled():
                 self._apply_to_group(body, verified)
 
-    def _bind(self, body: KeyBound, position: int) -> None:
-        if body.key_id in self.keys:
-            raise LedgerRuleError(f"entry {position} binds a key that is bound already")
+    def _bind(self, organisation: bytes, body: KeyBound, position: int, time_ms: int) -> None:
+        if body.key_id in self.keys or body.key_id in self.former_keys:
+            raise LedgerRuleError(f"entry {position} binds a key that is or was bound already")
+        if body.endorsing_key_id is not None:
+            self._check_endorsement(organisation, body, position)
         self.keys[body.key_id] = BoundKey(
             body.member,
             body.key_id,
@@ -104,7 +119,27 @@ class Projection:
             body.hpke_public_key,
             body.signing_public_key,
             position,
+            body.trust_mode,
+            time_ms,
+            body.endorsing_key_id,
         )
+
+    def _check_endorsement(self, organisation: bytes, body: KeyBound, position: int) -> None:
+        endorser = self.keys.get(body.endorsing_key_id or b"")
+        if endorser is None or endorser.member != body.member:
+            raise LedgerRuleError(f"entry {position} names an endorsing key that is not bound")
+        request = BindingRequest(
+            organisation,
+            body.member,
+            suite_from(body.suite),
+            body.hpke_public_key,
+            body.signing_public_key,
+            body.replaces,
+        )
+        try:
+            request.verify_endorsement(endorser.signing_public_key, body.endorsement or b"")
+        except SignatureError as error:
+            raise LedgerRuleError(f"entry {position} bears no valid endorsement") from error
 
     def _apply_to_group(
         self, body: GroupNamed | EpochClosed | GroupReconciled, verified: VerifiedEntry

@@ -19,6 +19,7 @@ from groupseal.checkpoint import Head, format_note
 from groupseal.encoding import Writer
 from groupseal.entries import (
     Entry,
+    EntryType,
     Unknown,
 )
 from groupseal.envelopes import envelope_info, group_context, item_info
@@ -178,8 +179,10 @@ def entries() -> Vectors:
     for position, body in enumerate(entry_bodies()):
         data = Entry(ORGANISATION, position, TIME_MS + position, body).to_bytes()
         name = body.type.name.lower().replace("_", " ")
+        if position >= len(EntryType):
+            name += " with everything"
         cases.append(case(name, bytes=data, leaf_hash=leaf_hash(data)))
-    later = Entry(ORGANISATION, 11, TIME_MS, Unknown(900, b"later"), critical=False)
+    later = Entry(ORGANISATION, 13, TIME_MS, Unknown(900, b"later"), critical=False)
     another = bytearray(later.to_bytes())
     another[1 + len(Label.ENTRY)] = 2
     cases += [

@@ -19,12 +19,14 @@ from groupseal.entries import (
     KeyUnbound,
     OrganisationCreated,
     PolicyChanged,
+    TrustChanged,
     TrustMode,
 )
 from groupseal.grants import Grant, encode_grants, envelope_hash, grants_root
 from groupseal.ledger import EMPTY_ROSTER_DIGEST, next_roster_digest
 from groupseal.parts import GroupNamePart, PartKind, part_digest
 from groupseal.suites import Suite
+from groupseal.trust import MembershipCheck, TrustSettings
 from member_client.group_secrets import EpochKeys, GroupSecret
 from member_client.hpke import XWingSeed
 from member_client.key_file import DeviceKeys, SigningSeed
@@ -47,12 +49,20 @@ REQUEST = BindingRequest(
     ORGANISATION, MEMBER, Suite.XWING, DEVICE.hpke_public_key, DEVICE.signing_public_key
 )
 PROOF = DEVICE.sign(REQUEST.message())
+TRUST = TrustSettings(
+    TrustMode.OIDC,
+    "https://idp.example",
+    "groupseal",
+    "sub",
+    MembershipCheck.ENFORCE,
+    "okta",
+)
 SECRETS = {epoch: fixed(f"group secret {epoch}") for epoch in (1, 2)}
 EPOCHS = {n: EpochKeys(GroupSecret(s), ORGANISATION, GROUP, n) for n, s in SECRETS.items()}
 
 
 def entry_bodies() -> list[Body]:
-    """One of each type, in the order of their numbers."""
+    """One of each type, in the order of their numbers; then a key bound with everything."""
     grants = encode_grants([Grant(MEMBER, DEVICE.key_id, envelope_hash(fixed("envelope")))])
     digest, zero = next_roster_digest(EMPTY_ROSTER_DIGEST, MEMBERS, ()), bytes(32)
     left = next_roster_digest(digest, (), MEMBERS[1:2])
@@ -83,4 +93,21 @@ def entry_bodies() -> list[Body]:
         KeyRotated(KeyKind.KEY_ENCRYPTION, b"\1", b"\2", keyset, b"", b""),
         Approval(GROUP, MEMBER, DEVICE.key_id, PUBLIC_KEY, TIME_MS, bytes(64)),
         Generation(2, 10, fixed("previous root"), b""),
+        TrustChanged(TRUST),
+        KeyBound(
+            MEMBER,
+            DEVICE.key_id,
+            Suite.XWING,
+            DEVICE.hpke_public_key,
+            DEVICE.signing_public_key,
+            PROOF,
+            TrustMode.OIDC,
+            replaces=True,
+            evidence_digest=fixed("evidence"),
+            evidence_time_ms=TIME_MS,
+            subject_digest=fixed("subject"),
+            sealed_subject_digest=fixed("sealed subject"),
+            endorsing_key_id=fixed("endorsing key"),
+            endorsement=bytes(64),
+        ),
     ]

@@ -1,0 +1,1 @@
+"""An approver's own machine: makes the key and the signatures, and talks to nobody."""
