@@ -49,9 +49,16 @@ def fingerprint(signing_public_key: bytes) -> str:
     The first 200 bits of a labelled SHA-256 in Crockford's base 32: eight groups of five, as in
     `7ZK3M-…`. 200 bits leave no room for a second key with the same fingerprint.
     """
-    digest = hashlib.sha256(
-        Writer(Label.FINGERPRINT).fixed(signing_public_key, SIGNING_KEY_LENGTH).bytes()
-    ).digest()
+    return _readable(Writer(Label.FINGERPRINT).fixed(signing_public_key, SIGNING_KEY_LENGTH).bytes())
+
+
+def key_fingerprint(key_id: bytes) -> str:
+    """Fingerprint of a member's device key for people to compare, in the same form."""
+    return _readable(Writer(Label.KEY_FINGERPRINT).hash(key_id).bytes())
+
+
+def _readable(labelled: bytes) -> str:
+    digest = hashlib.sha256(labelled).digest()
     length = FINGERPRINT_GROUPS * _FINGERPRINT_GROUP_LENGTH
     bits = int.from_bytes(digest, "big") >> (256 - 5 * length)
     symbols = "".join(_ALPHABET[(bits >> (5 * i)) & 31] for i in reversed(range(length)))

@@ -15,6 +15,7 @@ class Label(bytes, Enum):
     GRANT = b"groupseal/v1/grant"
     KEY_ID = b"groupseal/v1/member-key-id"
     FINGERPRINT = b"groupseal/v1/organisation-fingerprint"
+    KEY_FINGERPRINT = b"groupseal/v1/member-key-fingerprint"
     ROSTER = b"groupseal/v1/roster-digest"
     BINDING_REQUEST = b"groupseal/v1/binding-request"
     REPLACEMENT_REQUEST = b"groupseal/v1/replacement-request"
