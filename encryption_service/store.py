@@ -172,7 +172,14 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     ALTER TABLE groups ADD COLUMN must_rotate INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE groups ADD COLUMN source_group_id TEXT;
+    ALTER TABLE groups ADD COLUMN source_name TEXT;
     ALTER TABLE groups ADD COLUMN source_reason TEXT;
+    -- Protected groups that a key's endorsing key held when it endorsed.
+    CREATE TABLE endorsements (
+      number INTEGER NOT NULL REFERENCES groups (number),
+      key_id BLOB NOT NULL,
+      PRIMARY KEY (number, key_id)
+    ) WITHOUT ROWID;
     -- Every name that a group ever had: protection by name stays with the group.
     CREATE TABLE group_names (
       number INTEGER NOT NULL REFERENCES groups (number),

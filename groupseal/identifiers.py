@@ -49,7 +49,8 @@ def fingerprint(signing_public_key: bytes) -> str:
     The first 200 bits of a labelled SHA-256 in Crockford's base 32: eight groups of five, as in
     `7ZK3M-…`. 200 bits leave no room for a second key with the same fingerprint.
     """
-    return _readable(Writer(Label.FINGERPRINT).fixed(signing_public_key, SIGNING_KEY_LENGTH).bytes())
+    writer = Writer(Label.FINGERPRINT).fixed(signing_public_key, SIGNING_KEY_LENGTH)
+    return _readable(writer.bytes())
 
 
 def key_fingerprint(key_id: bytes) -> str:
