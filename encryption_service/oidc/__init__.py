@@ -1,0 +1,1 @@
+"""Evidence in trust mode `oidc`: ID tokens of the customer's own identity provider."""
