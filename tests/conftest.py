@@ -1,3 +1,7 @@
 """Fixtures of the whole suite: real servers, started once per test process."""
 
-pytest_plugins = ["tests.support.postgres", "tests.support.valkey"]
+pytest_plugins = [
+    "tests.support.postgres",
+    "tests.support.valkey",
+    "tests.support.identity_provider",
+]
