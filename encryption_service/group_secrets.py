@@ -36,8 +36,10 @@ def derive_key(
     return SecretBytes(HKDF(hashes.SHA256(), 32, None, info).derive(secret.reveal()))
 
 
-def derive_xwing_public_key(seed: SecretBytes) -> bytes:
-    """Public key (1216 bytes) of the X-Wing seed (draft-connolly-cfrg-xwing-kem, section 5.2).
+def derive_xwing_private_keys(
+    seed: SecretBytes,
+) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
+    """Both halves of the X-Wing private key (draft-connolly-cfrg-xwing-kem, section 5.2).
 
     SHAKE256(seed, 96): the first 64 bytes are the ML-KEM-768 seed d ‖ z, the last 32 the X25519
     private key.
@@ -45,9 +47,16 @@ def derive_xwing_public_key(seed: SecretBytes) -> bytes:
     if len(seed) != SEED_LENGTH:
         raise ValueError(f"an X-Wing seed has {SEED_LENGTH} bytes")
     expanded = hashlib.shake_256(seed.reveal()).digest(96)
-    mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64]).public_key().public_bytes_raw()
-    x25519 = X25519PrivateKey.from_private_bytes(expanded[64:]).public_key().public_bytes_raw()
-    return mlkem + x25519
+    return (
+        MLKEM768PrivateKey.from_seed_bytes(expanded[:64]),
+        X25519PrivateKey.from_private_bytes(expanded[64:]),
+    )
+
+
+def derive_xwing_public_key(seed: SecretBytes) -> bytes:
+    """Public key (1184 ‖ 32 bytes) of the X-Wing seed."""
+    mlkem, x25519 = derive_xwing_private_keys(seed)
+    return mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
 
 
 def derive_group_public_key(
