@@ -1,0 +1,1 @@
+"""Whether the identity provider itself says that somebody is in a group."""
