@@ -22,7 +22,13 @@ from directory.tables.ledger_copy import (
     ledger_parts,
     missing_envelopes,
 )
-from directory.tables.members import enrolment_codes, member_keys, member_sessions, shared_items
+from directory.tables.members import (
+    enrolment_codes,
+    key_removals,
+    member_keys,
+    member_sessions,
+    shared_items,
+)
 
 __all__ = [
     "deleted_groups",
@@ -30,6 +36,7 @@ __all__ = [
     "epochs",
     "grants",
     "groups",
+    "key_removals",
     "ledger_entries",
     "ledger_parts",
     "member_keys",

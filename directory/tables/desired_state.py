@@ -28,7 +28,13 @@ tenants = Table(
     words("identity_document", nullable=True),
     identifier("organisation_id", nullable=True),
     octets("signing_public_key", nullable=True),
+    # How the service decides, as last learned from the ledger: groupseal.trust.TrustSettings.
     words("trust_mode", nullable=True),
+    words("issuer", nullable=True),
+    words("client_id", nullable=True),
+    words("subject_claim", nullable=True),
+    words("membership_check", nullable=True),
+    words("membership_source", nullable=True),
     # The verified copy of the ledger: entries held, their CompactRange, time of the last entry,
     # the newest verified head note and when it was last read.
     count("ledger_size"),
@@ -46,6 +52,11 @@ tenants = Table(
     time("service_down_since"),
     time("next_attempt_at", nullable=False, now=True),
     words("service_reason", nullable=True),
+    # Up to where memberships.reason follows the service's holds (ListHolds).
+    count("holds_version"),
+    # What the service last said of itself; policy_fault NULL while the policy is in force.
+    flag("frozen"),
+    words("policy_fault", nullable=True),
     PrimaryKeyConstraint("id"),
     Index("tenants_name_key", "name", unique=True),
     Index("tenants_organisation_id_key", "organisation_id", unique=True),
@@ -211,7 +222,7 @@ memberships = Table(
     # The ledger says: on the service's roster.
     flag("rostered"),
     words("held_reason", nullable=True),
-    # Last refusal by the service.
+    # Why the service has not granted, as it last said: a refusal or a hold.
     words("reason", nullable=True),
     time("desired_at"),
     # The group's desired_version when `desired` last changed.

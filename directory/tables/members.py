@@ -1,4 +1,4 @@
-"""What members bring and share: devices, codes, sessions and items."""
+"""What members bring and share: devices and their removal, codes, sessions and items."""
 
 from sqlalchemy import (
     BigInteger,
@@ -13,7 +13,16 @@ from sqlalchemy import (
     text,
 )
 
-from directory.tables.columns import count, identifier, metadata, octets, refers, time, words
+from directory.tables.columns import (
+    count,
+    flag,
+    identifier,
+    metadata,
+    octets,
+    refers,
+    time,
+    words,
+)
 
 member_keys = Table(
     "member_keys",
@@ -30,6 +39,13 @@ member_keys = Table(
     octets("endorsement", nullable=True),
     Column("state", Text, nullable=False, server_default=text("'submitted'")),
     words("reason", nullable=True),
+    # HPKE-sealed to the organisation: unreadable here, and gone once the key is decided on.
+    octets("sealed_evidence", nullable=True),
+    time("evidence_submitted_at"),
+    # Every other key of the member shall be removed.
+    flag("replaces"),
+    # What was submitted last has been offered to the service: only then is a refusal about it.
+    flag("offered"),
     # Of the entry that bound or refused it.
     Column("position", BigInteger),
     time("submitted_at", nullable=False, now=True),
@@ -39,9 +55,37 @@ member_keys = Table(
     refers(["tenant_id", "member_id"], "users", ["tenant_id", "id"]),
     CheckConstraint("state IN ('submitted', 'bound', 'refused', 'unbound')", name="state"),
     CheckConstraint("length(key_id) = 32", name="key_id"),
+    # groupseal.evidence.MAX_SEALED_EVIDENCE
+    CheckConstraint("length(sealed_evidence) <= 16384", name="sealed_evidence"),
     Index("member_keys_member_idx", "tenant_id", "member_id"),
     Index(
         "member_keys_submitted_idx",
+        "tenant_id",
+        "next_attempt_at",
+        postgresql_where=text("state = 'submitted'"),
+    ),
+)
+
+# A member's own requests to remove a key, for the service to decide on.
+key_removals = Table(
+    "key_removals",
+    metadata,
+    identifier("tenant_id"),
+    octets("key_id"),
+    identifier("member_id"),
+    # The bound key of the same member that signed, and its signature.
+    octets("signing_key_id"),
+    octets("signature"),
+    Column("state", Text, nullable=False, server_default=text("'submitted'")),
+    words("reason", nullable=True),
+    time("submitted_at", nullable=False, now=True),
+    time("next_attempt_at", nullable=False, now=True),
+    count("attempts", wide=False),
+    PrimaryKeyConstraint("tenant_id", "key_id"),
+    refers(["tenant_id", "key_id"], "member_keys", ["tenant_id", "key_id"]),
+    CheckConstraint("state IN ('submitted', 'done', 'refused')", name="state"),
+    Index(
+        "key_removals_submitted_idx",
         "tenant_id",
         "next_attempt_at",
         postgresql_where=text("state = 'submitted'"),
