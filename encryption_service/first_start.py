@@ -6,15 +6,18 @@ from uuid import uuid4
 from encryption_service.keyset import Keyset, make_keyset, seal_keyset, unseal_keyset
 from encryption_service.ledger_store import Clock, LedgerAppender, insert_service, read_service
 from encryption_service.root_key import RootKeyProvider
-from groupseal.encoding import HASH_LENGTH
-from groupseal.entries import OrganisationCreated, TrustMode
+from encryption_service.trust_record import record_trust
+from groupseal.entries import OrganisationCreated
 from groupseal.parts import PartKind, part_digest
-
-# Mode `pin` has no trust settings to commit to.
-_NO_TRUST_SETTINGS = bytes(HASH_LENGTH)
+from groupseal.trust import TrustSettings
 
 
-def open_keyset(connection: sqlite3.Connection, provider: RootKeyProvider, clock: Clock) -> Keyset:
+def open_keyset(
+    connection: sqlite3.Connection,
+    provider: RootKeyProvider,
+    trust: TrustSettings,
+    clock: Clock,
+) -> Keyset:
     """The stored keyset, made at the first start. Raises RootKeyError."""
     service = read_service(connection)
     if service is not None:
@@ -27,11 +30,12 @@ def open_keyset(connection: sqlite3.Connection, provider: RootKeyProvider, clock
     created = OrganisationCreated(
         signing_public_key=keyset.signing_public_key,
         evidence_public_key=keyset.evidence_public_key,
-        trust_mode=TrustMode.PIN,
-        trust_settings_digest=_NO_TRUST_SETTINGS,
+        trust_mode=trust.mode,
+        trust_settings_digest=trust.digest(),
         sealed_keyset_digest=part_digest(PartKind.SEALED_KEYSET, sealed),
     )
     ledger.append(created, {PartKind.SEALED_KEYSET: sealed})
+    record_trust(connection, ledger, trust)
     ledger.save()
     connection.execute("COMMIT")
     return keyset

@@ -31,6 +31,13 @@ class Group:
     opening_took_ms: int = 0
     opening_ended_ms: int = 0
     needs_work: bool = False
+    # A key that holds the epoch's secret was unbound: the epoch has to go.
+    must_rotate: bool = False
+    # The group at the membership source: its id, pinned at the first look-up, and its name there;
+    # or why it could not be found.
+    source_group_id: str | None = None
+    source_name: str | None = None
+    source_reason: str | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -41,13 +48,15 @@ class Group:
 _COLUMNS = (
     "group_id, number, last_position, epoch, is_open, public_key, roster_digest, roster_size, "
     "sealed_secret, display_name, identity_provider_group_id, opening_started_ms, "
-    "opening_took_ms, opening_ended_ms, needs_work"
+    "opening_took_ms, opening_ended_ms, needs_work, must_rotate, source_group_id, source_name, "
+    "source_reason"
 )
 _LOAD = f"SELECT {_COLUMNS} FROM groups WHERE group_id = ?"  # noqa: S608 # constant columns
 _SAVE = (
     f"INSERT OR REPLACE INTO groups ({_COLUMNS}) "  # noqa: S608 # constant columns
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_GROUPS_OF_MEMBER = "SELECT number FROM roster WHERE member = ?"
 
 
 class GroupStore:
@@ -64,6 +73,7 @@ class GroupStore:
             return None
         group = Group(*row)
         group.is_open, group.needs_work = bool(row[4]), bool(row[14])
+        group.must_rotate = bool(row[15])
         return group
 
     def new(self, group_id: bytes) -> Group:
@@ -90,6 +100,10 @@ class GroupStore:
                 group.opening_took_ms,
                 group.opening_ended_ms,
                 group.needs_work,
+                group.must_rotate,
+                group.source_group_id,
+                group.source_name,
+                group.source_reason,
             ),
         )
 
@@ -97,6 +111,29 @@ class GroupStore:
         """Groups that have something left to do, as after a crash."""
         rows = self._connection.execute("SELECT group_id FROM groups WHERE needs_work = 1")
         return [row[0] for row in rows]
+
+    # Names
+
+    def add_name(self, group: Group, name: str) -> None:
+        """Notes a name that the group has or had."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO group_names (number, name) VALUES (?, ?)", (group.number, name)
+        )
+
+    def names(self, group: Group) -> list[str]:
+        """Every name that the group ever had."""
+        rows = self._connection.execute(
+            "SELECT name FROM group_names WHERE number = ?", (group.number,)
+        )
+        return [row[0] for row in rows]
+
+    def is_source_taken(self, source_group_id: str, number: int) -> bool:
+        """Whether another group, with somebody in it, stands for the same group at the source."""
+        row = self._connection.execute(
+            "SELECT 1 FROM groups WHERE source_group_id = ? AND number <> ? AND roster_size > 0",
+            (source_group_id, number),
+        ).fetchone()
+        return row is not None
 
     # The roster as the ledger records it
 
@@ -124,6 +161,7 @@ class GroupStore:
             "DELETE FROM roster WHERE number = ? AND member = ?",
             "DELETE FROM grants WHERE number = ? AND member = ?",
             "DELETE FROM pending_grants WHERE number = ? AND member = ?",
+            "DELETE FROM holds WHERE number = ? AND member = ?",
         ):
             self._connection.executemany(statement, gone)
         group.roster_size += len(joined) - len(left)
@@ -155,6 +193,15 @@ class GroupStore:
         query = "SELECT 1 FROM grants WHERE number = ? AND member = ? AND epoch = ?"
         execute = self._connection.execute
         return any(execute(query, (group.number, m, group.epoch)).fetchone() for m in members)
+
+    def all_granted(self, group: Group) -> set[KeyName]:
+        """Every (member, key) that holds a grant of the current epoch."""
+        return set(
+            self._connection.execute(
+                "SELECT member, key_id FROM grants WHERE number = ? AND epoch = ?",
+                (group.number, group.epoch),
+            ).fetchall()
+        )
 
     def granted(self, group: Group, names: Iterable[KeyName]) -> list[KeyName]:
         """Those of the (member, key) pairs that hold a grant of the current epoch."""
@@ -215,12 +262,14 @@ class GroupStore:
     def clear_pending(self, group: Group) -> None:
         self._connection.execute("DELETE FROM pending_grants WHERE number = ?", (group.number,))
 
-    def add_pending_everywhere(self, member: bytes, key_id: bytes) -> list[bytes]:
+    # One member's keys in all groups
+
+    def add_due_everywhere(self, member: bytes, key_id: bytes, now_ms: int) -> list[bytes]:
         """Makes a newly bound key due in every group of its member; returns these groups."""
         self._connection.execute(
-            "INSERT OR IGNORE INTO pending_grants (number, member, key_id) "
-            "SELECT number, member, ? FROM roster WHERE member = ?",
-            (key_id, member),
+            "INSERT OR IGNORE INTO holds (number, member, key_id, due, since_ms, version) "
+            "SELECT number, member, ?, 1, ?, 0 FROM roster WHERE member = ?",
+            (key_id, now_ms, member),
         )
         rows = self._connection.execute(
             "UPDATE groups SET needs_work = 1 "
@@ -228,3 +277,30 @@ class GroupStore:
             (member,),
         )
         return [row[0] for row in rows.fetchall()]
+
+    def lose_key(self, member: bytes, key_id: bytes) -> list[bytes]:
+        """Takes a key's grants back everywhere; returns the groups whose epoch has to go.
+
+        Each of them closes at its next step, before anything else happens to it.
+        """
+        numbers = self._connection.execute(
+            "SELECT g.number FROM roster r JOIN groups g ON g.number = r.number "
+            "JOIN grants k ON k.number = g.number AND k.member = r.member AND k.key_id = ? "
+            "WHERE r.member = ? AND k.epoch = g.epoch",
+            (key_id, member),
+        ).fetchall()
+        number_in = " WHERE member = ? AND key_id = ? AND number IN (" + _GROUPS_OF_MEMBER + ")"
+        for table in ("grants", "pending_grants", "holds"):
+            delete = "DELETE FROM " + table + number_in  # noqa: S608 # constant text
+            self._connection.execute(delete, (member, key_id, member))
+        groups: list[bytes] = []
+        for number in numbers:
+            groups += [
+                row[0]
+                for row in self._connection.execute(
+                    "UPDATE groups SET needs_work = 1, must_rotate = 1 WHERE number = ? "
+                    "RETURNING group_id",
+                    number,
+                ).fetchall()
+            ]
+        return groups

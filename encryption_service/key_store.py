@@ -1,8 +1,10 @@
 """Bound and refused member keys at rest."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
+
+from groupseal.trust import TrustMode
 
 KeyName = tuple[bytes, bytes]  # member, key id
 
@@ -16,6 +18,30 @@ class BoundKeyRow(NamedTuple):
     hpke_public_key: bytes
     signing_public_key: bytes
     position: int
+    trust_mode: int = TrustMode.PIN
+    endorsing_key_id: bytes | None = None
+
+
+class FormerKeyRow(NamedTuple):
+    """A key that was bound once; it never is again."""
+
+    key_id: bytes
+    member: bytes
+    signing_public_key: bytes
+    position: int
+
+
+class OfferedKeyRow(NamedTuple):
+    """A key that waits for an approver."""
+
+    key_id: bytes
+    member: bytes
+    suite: int
+    hpke_public_key: bytes
+    signing_public_key: bytes
+    possession_proof: bytes
+    replaces: bool
+    offered_ms: int
 
 
 class SealingKey(NamedTuple):
@@ -28,7 +54,12 @@ class SealingKey(NamedTuple):
 
 
 _BOUND = (
-    "SELECT key_id, member, suite, hpke_public_key, signing_public_key, position FROM member_keys "
+    "SELECT key_id, member, suite, hpke_public_key, signing_public_key, position, trust_mode, "
+    "endorsing_key_id FROM member_keys "
+)
+_OFFERED = (
+    "SELECT key_id, member, suite, hpke_public_key, signing_public_key, possession_proof, "
+    "replaces, offered_ms FROM offered_keys "
 )
 # A lookup by key costs about as much as reading twenty rows in order.
 _LOOKUP_COST = 20
@@ -48,12 +79,99 @@ class KeyStore:
         rows = self._connection.execute(_BOUND + "WHERE member = ? ORDER BY key_id", (member,))
         return [BoundKeyRow(*row) for row in rows]
 
+    def all_bound(self) -> list[BoundKeyRow]:
+        """Every bound key, in the order of binding."""
+        rows = self._connection.execute(_BOUND + "ORDER BY position")
+        return [BoundKeyRow(*row) for row in rows]
+
+    def bound_ms(self, position: int) -> int:
+        """Time of the entry that bound a key."""
+        row = self._connection.execute(
+            "SELECT time_ms FROM entries WHERE position = ?", (position,)
+        ).fetchone()
+        return int(row[0])
+
     def bind(self, key: BoundKeyRow) -> None:
         self._connection.execute(
             "INSERT INTO member_keys (key_id, member, suite, hpke_public_key, signing_public_key, "
-            "position) VALUES (?, ?, ?, ?, ?, ?)",
+            "position, trust_mode, endorsing_key_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             key,
         )
+
+    def unbind(self, key: BoundKeyRow, position: int) -> None:
+        """Moves a key to those that never are bound again."""
+        self._connection.execute("DELETE FROM member_keys WHERE key_id = ?", (key.key_id,))
+        self._connection.execute(
+            "INSERT INTO former_keys (key_id, member, signing_public_key, position) "
+            "VALUES (?, ?, ?, ?)",
+            (key.key_id, key.member, key.signing_public_key, position),
+        )
+
+    def former(self, key_id: bytes) -> FormerKeyRow | None:
+        row = self._connection.execute(
+            "SELECT key_id, member, signing_public_key, position FROM former_keys WHERE key_id = ?",
+            (key_id,),
+        ).fetchone()
+        return None if row is None else FormerKeyRow(*row)
+
+    # Keys that wait for an approver
+
+    def offered(self, name: KeyName) -> OfferedKeyRow | None:
+        row = self._connection.execute(
+            _OFFERED + "WHERE member = ? AND key_id = ?", name
+        ).fetchone()
+        return None if row is None else _offered(row)
+
+    def all_offered(self) -> list[OfferedKeyRow]:
+        rows = self._connection.execute(_OFFERED + "ORDER BY offered_ms, key_id")
+        return [_offered(row) for row in rows]
+
+    def offer(self, key: OfferedKeyRow) -> None:
+        """Keeps a key until it is approved or refused; the last request for it counts."""
+        self._connection.execute(
+            "INSERT INTO offered_keys (key_id, member, suite, hpke_public_key, "
+            "signing_public_key, possession_proof, replaces, offered_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "possession_proof = excluded.possession_proof, replaces = excluded.replaces",
+            key,
+        )
+
+    def count_offered(self, member: bytes) -> int:
+        row = self._connection.execute(
+            "SELECT count(*) FROM offered_keys WHERE member = ?", (member,)
+        ).fetchone()
+        return int(row[0])
+
+    def forget_offer(self, name: KeyName) -> None:
+        self._connection.execute("DELETE FROM offered_keys WHERE member = ? AND key_id = ?", name)
+
+    # How keys were bound
+
+    def any_bound_by(self, modes: Collection[TrustMode]) -> bool:
+        """Whether any key was bound in one of these modes."""
+        query = "SELECT 1 FROM member_keys WHERE trust_mode = ? LIMIT 1"
+        return any(self._connection.execute(query, (mode,)).fetchone() for mode in modes)
+
+    def bound_by(self, names: Sequence[KeyName], modes: Collection[TrustMode]) -> set[KeyName]:
+        """Those of the keys that were bound in one of these modes."""
+        query = "SELECT trust_mode FROM member_keys WHERE key_id = ?"
+        execute = self._connection.execute
+        wanted = {int(mode) for mode in modes}
+        found = ((name, execute(query, (name[1],)).fetchone()) for name in names)
+        return {name for name, row in found if row is not None and row[0] in wanted}
+
+    def forget_refusal(self, key_id: bytes, member: bytes) -> None:
+        """So that the key can be refused for another reason."""
+        self._connection.execute(
+            "DELETE FROM refused_keys WHERE key_id = ? AND member = ?", (key_id, member)
+        )
+
+    def refusal_reason(self, key_id: bytes, member: bytes) -> str | None:
+        """For what this key was refused to this member."""
+        row = self._connection.execute(
+            "SELECT reason FROM refused_keys WHERE key_id = ? AND member = ?", (key_id, member)
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def refusal_of(self, key_id: bytes, member: bytes) -> int | None:
         """Position of the entry that refused this key to this member."""
@@ -110,3 +228,7 @@ class KeyStore:
         for row in scan:
             if row[:2] in wanted:
                 yield SealingKey(*row)
+
+
+def _offered(row: tuple[bytes, bytes, int, bytes, bytes, bytes, int, int]) -> OfferedKeyRow:
+    return OfferedKeyRow(*row)._replace(replaces=bool(row[6]))

@@ -21,6 +21,8 @@ class ServiceRow:
     acknowledged_size: int
     halted_reason: str | None
     halted_detail: str | None
+    holds_version: int
+    frozen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,10 @@ class LedgerAppender:
 def read_service(connection: sqlite3.Connection) -> ServiceRow | None:
     """The row about the organisation, or None before the first start has finished."""
     row = connection.execute(
-        "SELECT organisation, sealed_keyset, acknowledged_size, halted_reason, halted_detail "
-        "FROM service"
+        "SELECT organisation, sealed_keyset, acknowledged_size, halted_reason, halted_detail, "
+        "holds_version, frozen FROM service"
     ).fetchone()
-    return None if row is None else ServiceRow(*row)
+    return None if row is None else ServiceRow(*row[:-1], bool(row[-1]))
 
 
 def insert_service(

@@ -22,7 +22,9 @@ def stream_ledger(
     signer: HeadSigner,
     start: int,
     end: int,
+    *,
     acknowledged_size: int,
+    holds_version: int,
 ) -> Iterator[pb.ReadLedgerResponse]:
     """Everything from entry `start` to before `end`, and the newest head."""
     position = start
@@ -45,7 +47,12 @@ def stream_ledger(
             )
     note = signer.newest(connection, end)
     yield pb.ReadLedgerResponse(
-        head=pb.LedgerHead(head=note, newest=True, acknowledged_size=acknowledged_size)
+        head=pb.LedgerHead(
+            head=note,
+            newest=True,
+            acknowledged_size=acknowledged_size,
+            holds_version=holds_version,
+        )
     )
 
 

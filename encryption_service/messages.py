@@ -3,16 +3,12 @@
 from dataclasses import dataclass, field
 
 from encryption_api import encryption_pb2 as pb
-from encryption_service.bindings import BindingAnswer, Offer
+from encryption_service.bindings import BindingAnswer
 from encryption_service.errors import InvalidCallError
 from encryption_service.key_store import KeyName
 from encryption_service.reconcile import Answer, GroupCommand, Outcome
-from encryption_service.sealing import check_public_key
-from groupseal.bindings import BindingRequest
 from groupseal.encoding import HASH_LENGTH, ID_LENGTH
-from groupseal.errors import MalformedError, SignatureError
 from groupseal.reasons import Reason
-from groupseal.suites import suite_from
 
 _LONGEST_NAME = 1024
 _MOST_REFUSALS = 10_000
@@ -114,34 +110,18 @@ def malformed_command(malformed: Malformed) -> pb.ReconcileGroupsResponse:
     return group_response(malformed.identifier, answer)
 
 
-def offer_from(binding: pb.KeyBinding, organisation: bytes) -> Offer | BindingAnswer:
-    """The offered key with its proof of possession verified, or the answer that refuses it."""
-    try:
-        request = BindingRequest(
-            organisation,
-            binding.member_id,
-            suite_from(binding.suite),
-            binding.hpke_public_key,
-            binding.signing_public_key,
-        )
-        request.message()  # refuses a member id of another length
-        check_public_key(request.suite, request.hpke_public_key)
-    except (MalformedError, ValueError):  # of lengths, or of a key that nothing seals to
-        return BindingAnswer(binding.member_id, b"", Reason.MALFORMED)
-    try:
-        request.verify_possession(binding.possession_proof)
-    except SignatureError:
-        return BindingAnswer(request.member, request.key_id, Reason.POSSESSION_UNPROVEN)
-    return Offer(request, binding.possession_proof, binding.endorsing_key_id, binding.endorsement)
-
-
 def binding_response(answer: BindingAnswer) -> pb.BindMemberKeysResponse:
-    """The answer to an offered key."""
-    bound = answer.reason is None
+    """The answer to an offered key, or to a removal."""
+    if answer.waits:
+        outcome = pb.BINDING_OUTCOME_WAITING
+    elif answer.reason is not None:
+        outcome = pb.BINDING_OUTCOME_REFUSED
+    else:
+        outcome = pb.BINDING_OUTCOME_UNBOUND if answer.unbound else pb.BINDING_OUTCOME_BOUND
     return pb.BindMemberKeysResponse(
         member_id=answer.member,
         key_id=answer.key_id,
-        outcome=pb.BINDING_OUTCOME_BOUND if bound else pb.BINDING_OUTCOME_REFUSED,
+        outcome=outcome,
         reason=answer.reason or "",
         position=answer.position,
     )

@@ -6,16 +6,19 @@ by the writer, and finished. What does not fit into one transaction is left as w
 
 1. `command`: the roster is as commanded, and the old epoch is closed where somebody lost it.
 2. `advance`: a closed epoch is followed by the next one, with the first batch of grants.
-3. `advance`: further batches, until everyone on the roster with a bound key is granted.
+3. `advance`: what is due is let in or held back (`encryption_service.admission`).
+4. `advance`: further batches, until everyone on the roster with a bound key that nothing holds back
+   is granted.
 
 A process that dies between any two of these goes on from what is stored.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from secrets import token_bytes
 
+from encryption_service.admission import Admission
 from encryption_service.group_secrets import (
     SecretVault,
     derive_group_public_key,
@@ -25,7 +28,7 @@ from encryption_service.group_secrets import (
 from encryption_service.group_store import Group, GroupStore
 from encryption_service.key_store import KeyName, KeyStore
 from encryption_service.ledger_store import Clock, LedgerAppender
-from encryption_service.rotation import SMALL_GROUP, Decision, decide, opening_due_ms
+from encryption_service.rotation import SMALL_GROUP, Decision, Pace, decide, opening_due_ms
 from encryption_service.secret_bytes import SecretBytes
 from encryption_service.wrap_pool import Sealed, SealJob
 from groupseal.entries import EpochClosed, GroupNamed, GroupReconciled
@@ -125,6 +128,8 @@ class Reconciler:
         groups: GroupStore,
         keys: KeyStore,
         vault: SecretVault,
+        admission: Admission,
+        pace: Pace,
         limits: Limits,
         clock: Clock,
         on_step: Callable[[str], None],
@@ -133,6 +138,8 @@ class Reconciler:
         self._groups = groups
         self._keys = keys
         self._vault = vault
+        self._admission = admission
+        self._pace = pace
         self._limits = limits
         self._clock = clock
         self._on_step = on_step
@@ -150,9 +157,46 @@ class Reconciler:
             self._groups.replace_roster_changes(group, change.joined, change.left)
             self._save(group, needs_work=True)
             return Step(group, refusals=refusals)
-        step = self._change_open_group(group, change, command, named=named)
+        step = self._change_open_group(group, change, needed=command.needed_envelopes, named=named)
         step.refusals = refusals
         return step
+
+    def remove(self, group_id: bytes, members: Collection[bytes]) -> Step | None:
+        """Takes members off a roster without being told to by the vendor; None for no group."""
+        group = self._groups.load(group_id)
+        if group is None:
+            return None
+        left = sorted(self._groups.on_roster(group, sorted(members)))
+        if group.is_closed:
+            joining, leaving = self._groups.roster_changes(group)
+            self._groups.replace_roster_changes(
+                group,
+                [member for member in joining if member not in members],
+                sorted({*leaving, *left}),
+            )
+            self._save(group, needs_work=True)
+            return Step(group)
+        return self._change_open_group(group, _Change([], left))
+
+    def name_from_source(self, group_id: bytes, source_id: str, name: str) -> Step | None:
+        """Pins the group at the membership source, or takes over its new name there.
+
+        None for a group that is not there, or that is pinned to another one.
+        """
+        group = self._groups.load(group_id)
+        if group is None or group.source_group_id not in {None, source_id}:
+            return None
+        if self._groups.is_source_taken(source_id, group.number):
+            group.source_reason = Reason.GROUP_AMBIGUOUS
+            self._groups.save(group)
+            return Step(group)
+        changed = (group.source_group_id, group.source_name) != (source_id, name)
+        group.source_group_id, group.source_name, group.source_reason = source_id, name, None
+        self._groups.add_name(group, name)
+        if changed:
+            self._append_name(group, name, source_id)
+        self._groups.save(group)
+        return Step(group)
 
     def advance(self, group_id: bytes) -> Step | None:
         """Next step of a group that has work left; None for a group that is not there."""
@@ -161,11 +205,36 @@ class Reconciler:
             return None
         if group.is_closed:
             return self._open_when_due(group)
+        if group.must_rotate:
+            return self._rotate(group)
+        due = self._admission.holds.due(group.number, MAX_BATCH)
+        if due:
+            self._groups.add_pending(group, self._admission.admit(group, due))
+            # What was looked at and let in without a hold of its own is due no longer.
+            self._admission.holds.release_due(group.number, due)
         batch = self._groups.pending(group, MAX_BATCH)
         if batch:
             return self._grant(group, batch, pending=True)
-        self._save(group, needs_work=False)
+        self._save(group, needs_work=self._has_more(group))
         return Step(group)
+
+    def _has_more(self, group: Group) -> bool:
+        return (
+            group.must_rotate
+            or self._groups.has_pending(group)
+            or self._admission.holds.has_due(group.number)
+        )
+
+    def _rotate(self, group: Group) -> Step:
+        """A key that holds the epoch's secret was unbound: it goes at once, the next one follows.
+
+        One member may be in many groups: the next epochs open at a bounded rate.
+        """
+        remaining = self._groups.count_keys(group, SMALL_GROUP + 1)
+        small = decide(loses_a_grant=True, remaining_keys=remaining) is Decision.ROTATE
+        if small and self._pace.take(self._clock()) == 0:
+            return self._open(group, [], [])
+        return self._close(group, [], [])
 
     def _difference(self, group: Group, command: GroupCommand) -> _Change:
         present = self._groups.on_roster(group, (*command.added, *command.removed))
@@ -194,10 +263,15 @@ class Reconciler:
         return Step(group, answer=Answer(Outcome.BASE_MISMATCH, group.last_position))
 
     def _change_open_group(
-        self, group: Group, change: _Change, command: GroupCommand, *, named: bool
+        self,
+        group: Group,
+        change: _Change,
+        *,
+        needed: Sequence[KeyName] = (),
+        named: bool = False,
     ) -> Step:
         joined, left = change.joined, change.left
-        loses_a_grant = self._groups.any_granted(group, left)
+        loses_a_grant = group.must_rotate or self._groups.any_granted(group, left)
         self._groups.change_roster(group, joined, left)
         if group.epoch == 0:
             return self._open(group, joined, left)
@@ -208,7 +282,8 @@ class Reconciler:
             case Decision.CLOSE:
                 return self._close(group, joined, left)
         due = self._keys.names_of(joined, group.number, group.roster_size) if joined else []
-        due += self._groups.granted(group, command.needed_envelopes)
+        due = self._admission.admit(group, due)
+        due += self._groups.granted(group, needed)
         if not joined and not left and not due:
             if named:
                 self._groups.save(group)
@@ -251,6 +326,8 @@ class Reconciler:
         )
         # A clock that was set back delays nothing for longer than the rule allows.
         wait_ms = min(due_ms - self._clock(), self._limits.longest_opening_delay_ms)
+        if group.must_rotate and wait_ms <= 0:
+            wait_ms = self._pace.take(self._clock())
         if wait_ms > 0:
             return Step(group, delay_ms=wait_ms)
         self._groups.replace_roster_changes(group, (), ())
@@ -266,16 +343,23 @@ class Reconciler:
         if group.epoch:
             previous = self._vault.unseal(group.sealed_secret, group.group_id, group.epoch)
             link = make_history_link(secret, previous, organisation, group.group_id, epoch)
-        group.epoch, group.is_open = epoch, True
+        granted = self._granted_before(group)
+        group.epoch, group.is_open, group.must_rotate = epoch, True, False
         group.public_key = derive_group_public_key(secret, organisation, group.group_id, epoch)
         group.sealed_secret = self._vault.seal(secret, group.group_id, epoch)
-        names = self._keys.names_of_roster(group.number)
+        names = self._admission.admit(group, self._keys.names_of_roster(group.number), granted)
         self._groups.clear_pending(group)
         self._groups.add_pending(group, names[MAX_BATCH:])
         opening = _Opening(group.sealed_secret, link)
         return self._grant(
             group, names[:MAX_BATCH], joined=joined, left=left, opening=opening, secret=secret
         )
+
+    def _granted_before(self, group: Group) -> Collection[KeyName]:
+        """Who holds the epoch that ends: needed only where something may hold others back."""
+        if group.epoch == 0 or self._admission.is_open_to_all(group):
+            return ()
+        return self._groups.all_granted(group)
 
     def _grant(
         self,
@@ -302,7 +386,7 @@ class Reconciler:
             self._groups.add_grants(group, names)
             if pending:
                 self._groups.remove_pending(group, names)
-            self._save(group, needs_work=self._groups.has_pending(group))
+            self._save(group, needs_work=self._has_more(group))
             self._on_step("epoch opened" if opening else "batch granted")
 
         return Step(group, seal=seal, seal_ahead=self._next_batch(group, seal), finish=finish)
@@ -364,15 +448,27 @@ class Reconciler:
         return command.name is None or command.name == stored
 
     def _name(self, group: Group, command: GroupCommand) -> bool:
-        """Records the group's name where it is another one than before."""
+        """Takes the vendor's name of the group over where it is another one than before.
+
+        The ledger calls a group what the membership source calls it, where there is one.
+        """
         if command.name is None or self._has_name(group, command):
             return False
         group.display_name, group.identity_provider_group_id = command.name
-        part = GroupNamePart(token_bytes(NAME_SALT_LENGTH), *command.name).to_bytes()
+        self._groups.add_name(group, group.display_name)
+        if self._admission.names_from_source:
+            self._admission.look_up(group)
+            if self._admission.enforces_membership or group.source_name is not None:
+                return True
+        self._append_name(group, *command.name)
+        return True
+
+    def _append_name(self, group: Group, name: str, identity_provider_group_id: str) -> None:
+        salt = token_bytes(NAME_SALT_LENGTH)
+        part = GroupNamePart(salt, name, identity_provider_group_id).to_bytes()
         digest = part_digest(PartKind.GROUP_NAME, part)
         body = GroupNamed(group.group_id, group.last_position, digest)
         group.last_position = self._ledger.append(body, {PartKind.GROUP_NAME: part})
-        return True
 
     def _save(self, group: Group, *, needs_work: bool) -> None:
         group.needs_work = needs_work

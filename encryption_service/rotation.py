@@ -34,3 +34,19 @@ def opening_due_ms(
     if remaining_keys <= SMALL_GROUP or took_ms < _CHEAP_OPENING_MS:
         return ended_ms
     return ended_ms + min(_DELAY_FACTOR * took_ms, longest_delay_ms)
+
+
+class Pace:
+    """How often an epoch may open because a key was unbound: so many a second, evenly."""
+
+    def __init__(self, per_second: float) -> None:
+        self._gap_ms = 1000 / per_second
+        self._next_ms = 0.0
+
+    def take(self, now_ms: int) -> int:
+        """0: now, and the next one follows after the gap; else how many milliseconds to wait."""
+        # A clock that was set back must not keep epochs closed.
+        if now_ms >= self._next_ms or self._next_ms > now_ms + self._gap_ms:
+            self._next_ms = now_ms + self._gap_ms
+            return 0
+        return max(1, round(self._next_ms - now_ms))

@@ -1,5 +1,6 @@
 """The gRPC service: mutual TLS 1.3, pinned clients, limits, health and reflection."""
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -18,6 +19,7 @@ from encryption_service.call_stream import answer_in_order
 from encryption_service.errors import BusyError, InvalidCallError, SettingsError
 from encryption_service.grpc_errors import statuses
 from encryption_service.heads import HeadGuard, HeadSigner
+from encryption_service.holds import read_holds
 from encryption_service.ledger_store import Clock, acknowledge, ledger_size, read_service
 from encryption_service.ledger_stream import stream_ledger
 from encryption_service.messages import (
@@ -26,13 +28,16 @@ from encryption_service.messages import (
     binding_response,
     group_response,
     malformed_command,
-    offer_from,
 )
+from encryption_service.offers import OfferReader
+from encryption_service.policy.policy_file import PolicyFile
+from encryption_service.progress import Position, Progress
 from encryption_service.reconcile import Answer, Outcome
 from encryption_service.server_identity import CertificateSource, ServerCertificate
 from encryption_service.settings import ServiceSettings
 from encryption_service.store import Store, snapshot
-from encryption_service.writer import CommandItem, Writer
+from encryption_service.writer import Writer
+from encryption_service.writer_items import CommandItem
 from groupseal.identifiers import fingerprint
 from groupseal.reasons import Reason
 
@@ -41,6 +46,10 @@ _T = TypeVar("_T")
 _MARGIN_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 300.0
 _ASK_AGAIN_MS = 1000
+# Each holds a thread; one is enough for the vendor, a few for its changes of process.
+_MOST_WATCHES = 8
+# A watcher hears something at least so often.
+_WATCH_SECONDS = 15.0
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["EncryptionService"].full_name
 
 
@@ -53,11 +62,15 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
         settings: ServiceSettings,
         organisation: bytes,
         signing_public_key: bytes,
+        evidence_public_key: bytes,
         store: Store,
         writer: Writer,
         signer: HeadSigner,
         guard: HeadGuard,
         certificates: CertificateSource,
+        offers: OfferReader,
+        policy: PolicyFile,
+        progress: Progress,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -68,6 +81,11 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
         self._signer = signer
         self._guard = guard
         self._certificates = certificates
+        self._evidence_public_key = evidence_public_key
+        self._offers = offers
+        self._policy = policy
+        self._progress = progress
+        self._watches = threading.BoundedSemaphore(_MOST_WATCHES)
         self._clock = clock
 
     def GetOrganisation(  # noqa: N802 # the contract's name
@@ -75,15 +93,16 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
         request: pb.GetOrganisationRequest,  # noqa: ARG002 # it is empty
         context: grpc.ServicerContext,
     ) -> pb.GetOrganisationResponse:
-        settings = self._settings
+        settings, trust = self._settings, self._settings.trust
         with statuses(context), self._store.reader() as connection:
             with snapshot(connection):
                 head = self._signer.newest(connection)
+                service = read_service(connection)
             return pb.GetOrganisationResponse(
                 organisation_id=self._organisation,
                 signing_public_key=self._signing_public_key,
                 fingerprint=fingerprint(self._signing_public_key),
-                trust_mode=pb.TrustMode.ValueType(settings.trust_mode),
+                trust_mode=pb.TrustMode.ValueType(trust.mode),
                 head=head,
                 version=service_version(),
                 halted_reason=self._writer.halted or "",
@@ -94,6 +113,16 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
                     max_concurrent_calls=settings.max_concurrent_calls,
                     max_devices_per_member=settings.max_devices_per_member,
                 ),
+                trust=pb.TrustSettings(
+                    issuer=trust.issuer,
+                    client_id=trust.client_id,
+                    subject_claim=trust.subject_claim,
+                    membership_check=pb.MembershipCheck.ValueType(trust.membership_check),
+                    membership_source=trust.membership_source,
+                ),
+                evidence_public_key=self._evidence_public_key,
+                frozen=self._policy.current.freeze or bool(service and service.frozen),
+                policy_fault=self._policy.fault,
             )
 
     def ReconcileGroups(  # noqa: N802
@@ -129,7 +158,10 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
         ) -> Callable[[], pb.BindMemberKeysResponse] | None:
             if header.takes(request):
                 return None
-            offer = offer_from(request.binding, self._organisation)
+            if request.WhichOneof("message") == "removal":
+                offer = self._offers.removal(request.removal)
+            else:
+                offer = self._offers.offer(request.binding)
             if isinstance(offer, BindingAnswer):
                 refused = offer
                 return lambda: binding_response(refused)
@@ -157,7 +189,47 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
             if start > acknowledged:
                 now_ms = self._clock()
                 self._writer.task(lambda writing: acknowledge(writing, start, now_ms))
-            yield from stream_ledger(connection, self._signer, start, end, acknowledged)
+            version = service.holds_version if service else 0
+            yield from stream_ledger(
+                connection,
+                self._signer,
+                start,
+                end,
+                acknowledged_size=acknowledged,
+                holds_version=version,
+            )
+
+    def ListHolds(  # noqa: N802
+        self, request: pb.ListHoldsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ListHoldsResponse]:
+        with statuses(context), self._store.reader() as connection, snapshot(connection):
+            for hold in read_holds(connection, request.since_version):
+                yield pb.ListHoldsResponse(
+                    group_id=hold.group_id,
+                    member_id=hold.member,
+                    reason=hold.reason,
+                    version=hold.version,
+                )
+
+    def WatchLedger(  # noqa: N802
+        self,
+        request: pb.WatchLedgerRequest,  # noqa: ARG002 # it is empty
+        context: grpc.ServicerContext,
+    ) -> Iterator[pb.WatchLedgerResponse]:
+        with statuses(context):
+            if not self._watches.acquire(blocking=False):
+                raise BusyError(
+                    Reason.SERVICE_UNAVAILABLE, f"{_MOST_WATCHES} calls watch the ledger already"
+                )
+            try:
+                seen: Position | None = None
+                while context.is_active():
+                    seen = self._progress.after(seen, _WATCH_SECONDS)
+                    if seen is None:
+                        return
+                    yield pb.WatchLedgerResponse(size=seen.size, holds_version=seen.holds_version)
+            finally:
+                self._watches.release()
 
     def _check_head(self, note: str) -> None:
         with self._store.reader() as connection:

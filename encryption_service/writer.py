@@ -10,19 +10,32 @@ import heapq
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
 import structlog
 
-from encryption_service.bindings import Binder, BindingAnswer, Offer
+from encryption_service.admission import Admission
+from encryption_service.binding_rules import Offer
+from encryption_service.bindings import Binder, BindingAnswer, Removal
 from encryption_service.errors import BusyError, HaltedError
+from encryption_service.group_store import Group
 from encryption_service.ledger_store import LedgerAppender
 from encryption_service.reconcile import Answer, GroupCommand, Outcome, Reconciler, Step
 from encryption_service.wrap_pool import Sealed, Sealing, SealJob, WrapPool
+from encryption_service.writer_items import (
+    BindingItem,
+    CommandItem,
+    EventItem,
+    GroupItem,
+    Item,
+    StepItem,
+    TaskItem,
+    WorkItem,
+    group_of,
+)
 from groupseal.grants import MAX_BATCH
 from groupseal.reasons import Reason
 
@@ -31,45 +44,13 @@ _log = structlog.get_logger(__name__)
 _MOST_COMMANDS = 128
 _MOST_BINDINGS = 512
 _RETRY_SECONDS = 5.0
+# What an answer of the membership source takes, about.
+_ASKING_MS = 300
 # Batches sealed ahead; each holds some megabytes.
 _MOST_AHEAD = 2
 
 
-@dataclass(slots=True)
-class CommandItem:
-    """A command that waits; `started` is set once its roster is durable."""
-
-    command: GroupCommand
-    answer: "Future[Answer]" = field(default_factory=Future)
-    started: bool = False
-    refusals: tuple[tuple[bytes, Reason], ...] = ()
-
-
-@dataclass(slots=True)
-class BindingItem:
-    """An offered key that waits."""
-
-    offer: Offer
-    answer: "Future[BindingAnswer]" = field(default_factory=Future)
-
-
-@dataclass(slots=True)
-class TaskItem:
-    """Anything else that writes: acknowledgements, pruning, halting."""
-
-    task: Callable[[sqlite3.Connection], Any]
-    answer: "Future[Any]" = field(default_factory=Future)
-
-
-@dataclass(slots=True)
-class WorkItem:
-    """A group that has a step to go on with."""
-
-    group_id: bytes
-
-
-Item = CommandItem | BindingItem | TaskItem | WorkItem
-_Waiting = TypeVar("_Waiting", CommandItem, BindingItem, TaskItem)
+_Waiting = TypeVar("_Waiting", CommandItem, BindingItem, TaskItem, EventItem, StepItem)
 
 
 class Writer:
@@ -82,15 +63,20 @@ class Writer:
         ledger: LedgerAppender,
         reconciler: Reconciler,
         binder: Binder,
+        admission: Admission,
         pool: WrapPool,
         on_step: Callable[[str], None],
+        on_commit: Callable[[int, int], None],
     ) -> None:
+        """`on_commit` is told of the ledger's size and the holds' version after each commit."""
         self._connection = connection
         self._ledger = ledger
         self._reconciler = reconciler
         self._binder = binder
+        self._admission = admission
         self._pool = pool
         self._on_step = on_step
+        self._on_commit = on_commit
         self._wake = threading.Condition()
         self._queue: deque[Item] = deque()
         self._ready: dict[bytes, None] = {}
@@ -134,8 +120,18 @@ class Writer:
     def command(self, command: GroupCommand) -> CommandItem:
         return self._put(CommandItem(command))
 
-    def bind(self, offer: Offer) -> BindingItem:
+    def bind(self, offer: Offer | Removal) -> BindingItem:
         return self._put(BindingItem(offer))
+
+    def event(
+        self, event: Callable[[sqlite3.Connection], tuple[Any, Iterable[bytes]]]
+    ) -> "Future[Any]":
+        """Has something written after which some groups have a step to take."""
+        return self._put(EventItem(event)).answer
+
+    def step(self, group_id: bytes, plan: Callable[[Reconciler], Step | None]) -> "Future[bool]":
+        """Has a step of one group taken; tells, once it is durable, whether there was one."""
+        return self._put(StepItem(group_id, plan)).answer
 
     def task(self, task: Callable[[sqlite3.Connection], Any]) -> "Future[Any]":
         """Has something small written; its result comes once it is durable."""
@@ -196,10 +192,11 @@ class Writer:
         groups_seen: set[bytes] = set()
         while self._queue and type(self._queue[0]) is kind and len(items) < most:
             head = self._queue[0]
-            if isinstance(head, CommandItem):
-                if head.command.group_id in groups_seen:
+            if isinstance(head, CommandItem | StepItem):
+                group_id = group_of(head)
+                if group_id in groups_seen:
                     break  # it must see what the one before it did
-                groups_seen.add(head.command.group_id)
+                groups_seen.add(group_id)
             items.append(self._queue.popleft())
         return items
 
@@ -223,6 +220,7 @@ class Writer:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._ledger.reload()
+        self._admission.reload()
 
     def _transaction(self, items: list[Item]) -> None:
         size = self._ledger.size
@@ -230,25 +228,33 @@ class Writer:
         answers = self._plan_and_finish(items)
         if self._ledger.size != size:
             self._ledger.save()
+        self._admission.holds.save()
         self._on_step("before commit")
         self._connection.execute("COMMIT")
         self._on_step("committed")
+        self._admission.committed()
+        self._on_commit(self._ledger.size, self._admission.holds.version)
         for answer in answers:
             answer()
 
     def _plan_and_finish(self, items: list[Item]) -> list[Callable[[], None]]:
         """Everything inside the transaction; returns what is said after the commit."""
         answers: list[Callable[[], None]] = []
-        steps: list[tuple[CommandItem | WorkItem, Step]] = []
+        steps: list[tuple[GroupItem, Step]] = []
         seals = 0
         for number, item in enumerate(items):
             if isinstance(item, TaskItem):
                 answers.append(_answering(item, item.task(self._connection)))
+            elif isinstance(item, EventItem):
+                result, groups = item.event(self._connection)
+                answers.append(self._happened(item, result, list(groups)))
             elif isinstance(item, BindingItem):
-                answer, groups = self._binder.bind(item.offer)
-                answers.append(self._bound(item, answer, groups))
+                answer, groups = self._decide(item.offer)
+                answers.append(self._happened(item, answer, groups))
             else:
                 step = self._plan(item)
+                if step is None and isinstance(item, StepItem):
+                    answers.append(_answering(item, False))
                 if step is not None:
                     steps.append((item, step))
                     seals += len(step.seal.names) if step.seal else 0
@@ -261,9 +267,16 @@ class Writer:
             answers += [self._settled(item, step) for item, step in steps]
         return answers
 
-    def _plan(self, item: CommandItem | WorkItem) -> Step | None:
+    def _decide(self, offer: Offer | Removal) -> tuple[BindingAnswer, list[bytes]]:
+        if isinstance(offer, Removal):
+            return self._binder.remove(offer)
+        return self._binder.bind(offer)
+
+    def _plan(self, item: GroupItem) -> Step | None:
         if isinstance(item, CommandItem):
             return self._reconciler.command(item.command)
+        if isinstance(item, StepItem):
+            return item.plan(self._reconciler)
         return self._reconciler.advance(item.group_id)
 
     def _seal_and_finish(self, steps: Sequence[Step]) -> None:
@@ -297,17 +310,19 @@ class Writer:
 
         return put_back
 
-    def _bound(
-        self, item: BindingItem, answer: BindingAnswer, groups: Sequence[bytes]
+    def _happened(
+        self, item: BindingItem | EventItem, result: object, groups: Sequence[bytes]
     ) -> Callable[[], None]:
-        def bound() -> None:
-            item.answer.set_result(answer)
+        answer: Future[Any] = item.answer
+
+        def happened() -> None:
+            answer.set_result(result)
             with self._wake:
                 self._ready.update(dict.fromkeys(groups))
 
-        return bound
+        return happened
 
-    def _settled(self, item: CommandItem | WorkItem, step: Step) -> Callable[[], None]:
+    def _settled(self, item: GroupItem, step: Step) -> Callable[[], None]:
         def settled() -> None:
             group_id = step.group.group_id
             if isinstance(item, CommandItem):
@@ -316,6 +331,8 @@ class Writer:
                     return
                 item.refusals, item.started = step.refusals, True
                 self._waiters.setdefault(group_id, []).append(item)
+            elif isinstance(item, StepItem):
+                item.answer.set_result(True)
             if step.delay_ms is not None:
                 heapq.heappush(self._delayed, (monotonic() + step.delay_ms / 1000, group_id))
                 self._answer_waiters(step, Outcome.DELAYED)
@@ -330,15 +347,31 @@ class Writer:
     def _answer_waiters(self, step: Step, outcome: Outcome) -> None:
         delayed = outcome is Outcome.DELAYED
         for item in self._waiters.pop(step.group.group_id, []):
-            item.answer.set_result(
-                Answer(
+            if delayed:
+                answer = Answer(
                     outcome,
                     step.group.last_position,
                     item.refusals,
-                    Reason.ROTATING if delayed else None,
+                    Reason.ROTATING,
                     step.delay_ms or 0,
                 )
+            else:
+                answer = self._done(item, step.group)
+            item.answer.set_result(answer)
+
+    def _done(self, item: CommandItem, group: Group) -> Answer:
+        """Done, and who is held back all the same; or soon to be asked for again."""
+        held = self._admission.holds.reasons_of(group.number, frozenset(item.command.added))
+        if Reason.MEMBERSHIP_UNCHECKED in held.values():
+            return Answer(
+                Outcome.DELAYED,
+                group.last_position,
+                item.refusals,
+                Reason.MEMBERSHIP_UNCHECKED,
+                _ASKING_MS,
             )
+        refusals = (*item.refusals, *held.items())
+        return Answer(Outcome.DONE, group.last_position, refusals)
 
     def _fail(self, item: Item, error: Exception) -> None:
         if not isinstance(item, WorkItem):
@@ -349,5 +382,6 @@ class Writer:
             waiting.answer.set_exception(error)
 
 
-def _answering(item: TaskItem, result: object) -> Callable[[], None]:
-    return lambda: item.answer.set_result(result)
+def _answering(item: TaskItem | StepItem, result: object) -> Callable[[], None]:
+    answer: Future[Any] = item.answer
+    return lambda: answer.set_result(result)
