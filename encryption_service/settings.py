@@ -2,14 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from encryption_service.errors import SettingsError
-from groupseal.entries import TrustMode
 from groupseal.suites import Suite
+from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 
 PREFIX = "GROUPSEAL_SERVICE_"
 _MIB = 1024 * 1024
@@ -54,9 +54,41 @@ class ServiceSettings(StoreSettings):
     # Plain HTTP with /livez and /readyz; absent: none.
     health_listen: str | None = None
     vendor_ca_file: Path
-    # SAN URIs of the vendor's client certificates.
+    # SAN URIs, or `dns:` and DNS names, of the vendor's client certificates.
     allowed_client_identities: Annotated[tuple[str, ...], NoDecode]
     trust_mode: TrustMode = TrustMode.PIN
+    # Mode `oidc`: the customer's own identity provider, and the client registered for this alone.
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    # The claim that is the person's id at the membership source, and SCIM externalId.
+    oidc_subject_claim: Literal["sub", "uid", "oid"] = "sub"
+    # Default: `enforce` with a membership source, else `off`.
+    membership_check: MembershipCheck | None = None
+    membership_source: Literal["okta", "entra"] | None = None
+    okta_url: str = ""
+    # One of the two kinds of credential; files are read again when they change.
+    okta_token_file: Path | None = None
+    okta_client_id: str = ""
+    okta_private_key_file: Path | None = None
+    entra_tenant_id: str = ""
+    entra_client_id: str = ""
+    entra_client_secret_file: Path | None = None
+    # Where Microsoft Graph and its tokens are: other addresses for national clouds.
+    entra_graph_url: str = "https://graph.microsoft.com"
+    entra_login_url: str = "https://login.microsoftonline.com"
+    membership_cache_seconds: float = Field(default=120, ge=1, le=3600)
+    membership_audit_seconds: float = Field(default=900, ge=1, le=86_400)
+    membership_recheck_seconds: float = Field(default=60, ge=0.2, le=3600)
+    # Addresses of private networks may be asked, and loopback without TLS.
+    outbound_allow_private: bool = False
+    # Authorities (PEM) that are trusted beyond the system's.
+    outbound_ca_file: Path | None = None
+    # YAML; none: nothing is held back.
+    policy_file: Path | None = None
+    # Plain HTTP with /metrics; absent: none.
+    metrics_listen: str | None = None
+    # Epochs that open, in a second, because a key was unbound.
+    rotations_per_second: float = Field(default=50, gt=0, le=1000)
     allowed_suites: Annotated[tuple[Suite, ...], NoDecode] = (Suite.XWING,)
     log_level: str = "INFO"
     # Processes that seal; 0: one for each processor.
@@ -72,7 +104,53 @@ class ServiceSettings(StoreSettings):
     def sealing_processes(self) -> int:
         return self.wrap_processes or len(os.sched_getaffinity(0))
 
-    @field_validator("listen", "health_listen")
+    @property
+    def trust(self) -> TrustSettings:
+        """What the ledger says of how this service decides."""
+        by_evidence = self.trust_mode is TrustMode.OIDC
+        check = self.membership_check
+        if check is None:
+            check = MembershipCheck.ENFORCE if self.membership_source else MembershipCheck.OFF
+        return TrustSettings(
+            mode=self.trust_mode,
+            issuer=self.oidc_issuer if by_evidence else "",
+            client_id=self.oidc_client_id if by_evidence else "",
+            subject_claim=self.oidc_subject_claim if by_evidence else "",
+            membership_check=check,
+            membership_source=(self.membership_source or "") if check > MembershipCheck.OFF else "",
+        )
+
+    @property
+    def asks_source(self) -> bool:
+        """The membership source is asked at all."""
+        return self.trust.membership_check is not MembershipCheck.OFF
+
+    @model_validator(mode="after")
+    def _evidence_is_whole(self) -> Self:
+        if self.trust_mode is TrustMode.OIDC and not (self.oidc_issuer and self.oidc_client_id):
+            raise ValueError(
+                f"{PREFIX}TRUST_MODE=oidc needs {PREFIX}OIDC_ISSUER and {PREFIX}OIDC_CLIENT_ID"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _source_is_whole(self) -> Self:
+        if self.membership_source is None:
+            if self.membership_check not in {None, MembershipCheck.OFF}:
+                raise ValueError(f"{PREFIX}MEMBERSHIP_CHECK needs {PREFIX}MEMBERSHIP_SOURCE")
+            return self
+        if self.membership_source == "okta":
+            missing = _missing_of_okta(self)
+        else:
+            names = ("entra_tenant_id", "entra_client_id", "entra_client_secret_file")
+            missing = [PREFIX + name.upper() for name in names if not getattr(self, name)]
+        if missing:
+            raise ValueError(
+                f"{PREFIX}MEMBERSHIP_SOURCE={self.membership_source} needs {', '.join(missing)}"
+            )
+        return self
+
+    @field_validator("listen", "health_listen", "metrics_listen")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
@@ -92,16 +170,23 @@ class ServiceSettings(StoreSettings):
         identities = _words(value)
         if not identities:
             raise ValueError("it must name at least one SAN URI, such as spiffe://…/tenant/…")
-        if not all("://" in identity for identity in identities):
-            raise ValueError("each of them must be a URI, such as spiffe://groupseal/tenant/…")
+        if not all("://" in name or name.startswith("dns:") for name in identities):
+            raise ValueError(
+                "each of them must be a URI, such as spiffe://groupseal/tenant/…, or "
+                "`dns:` and a DNS name"
+            )
         return identities
 
-    @field_validator("trust_mode", mode="before")
+    @field_validator("trust_mode", "membership_check", mode="before")
     @classmethod
-    def _pin_only(cls, value: object) -> object:
-        if value in {"pin", TrustMode.PIN}:
-            return TrustMode.PIN
-        raise ValueError("this version knows the trust mode `pin` only")
+    def _by_name(cls, value: object, info: ValidationInfo) -> object:
+        kind = TrustMode if info.field_name == "trust_mode" else MembershipCheck
+        if value is None or isinstance(value, kind):
+            return value
+        known = {each.name.lower(): each for each in kind}
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"it must be one of {', '.join(known)}")
+        return known[value]
 
     @field_validator("allowed_suites", mode="before")
     @classmethod
@@ -113,6 +198,17 @@ class ServiceSettings(StoreSettings):
         if not names or not set(names) <= set(known):
             raise ValueError(f"it must be a list of {', '.join(known)}")
         return tuple(known[name] for name in names)
+
+
+def _missing_of_okta(settings: ServiceSettings) -> list[str]:
+    missing = [] if settings.okta_url else [f"{PREFIX}OKTA_URL"]
+    by_key = (bool(settings.okta_client_id), settings.okta_private_key_file is not None)
+    if (settings.okta_token_file is not None) == any(by_key) or any(by_key) != all(by_key):
+        missing.append(
+            f"either {PREFIX}OKTA_TOKEN_FILE, or {PREFIX}OKTA_CLIENT_ID and "
+            f"{PREFIX}OKTA_PRIVATE_KEY_FILE"
+        )
+    return missing
 
 
 def host_and_port(address: str) -> tuple[str, int]:
