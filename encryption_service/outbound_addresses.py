@@ -14,6 +14,13 @@ AddressRule = Callable[[Address], bool]
 # Host name or literal and port to addresses, the one to try first in front. Raises OSError.
 Resolver = Callable[[str, int], Sequence[Address]]
 
+# Global unicast as far as it is given out (RFC 4291, IANA), which spares a list of exceptions.
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+# Missing in the tables of some versions of the library: protocol assignments, 6to4 relays,
+# documentation (RFC 9637).
+_SPECIAL = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "2001::/23"))
+)
 # RFC 6052: an IPv4 address behind a translator. RFC 3056 (6to4) has `sixtofour` in the library.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Metadata services whose address is not link-local: Azure's, and AWS over IPv6.
@@ -22,10 +29,7 @@ _METADATA = frozenset(map(ipaddress.ip_address, ("168.63.129.16", "fd00:ec2::254
 
 def public_only(address: Address) -> bool:
     """Globally reachable by the IANA special-purpose registries, embedded IPv4 included."""
-    return all(
-        one.is_global and not one.is_multicast and one not in _METADATA
-        for one in _with_embedded(address)
-    )
+    return all(_is_public(one) for one in _with_embedded(address))
 
 
 def private_allowed(address: Address) -> bool:
@@ -37,7 +41,7 @@ def private_allowed(address: Address) -> bool:
 
 
 def loopback_only(address: Address) -> bool:
-    return all(one.is_loopback for one in _with_embedded(address)[-1:])
+    return all(one.is_loopback for one in _with_embedded(address))
 
 
 def system_resolver(host: str, port: int) -> list[Address]:
@@ -46,18 +50,25 @@ def system_resolver(host: str, port: int) -> list[Address]:
     return [ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found]
 
 
-def _with_embedded(address: Address) -> list[Address]:
-    """The address, and the IPv4 one that it stands for, if any; mapped ones for themselves only.
+def _is_public(address: Address) -> bool:
+    if address.version == 6 and address not in _GIVEN_OUT:
+        return False
+    return (
+        address.is_global
+        and not address.is_multicast
+        and address not in _METADATA
+        and not any(address in network for network in _SPECIAL)
+    )
 
-    `::ffff:a.b.c.d` is not global in itself; it is judged as the IPv4 address that the kernel
-    connects to.
-    """
+
+def _with_embedded(address: Address) -> list[Address]:
+    """What a connection to it reaches: a mapped or translated address is the IPv4 one inside it."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     if address.ipv4_mapped is not None:
         return [address.ipv4_mapped]
     if address in _NAT64:
-        return [address, ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
+        return [ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
     if address.sixtofour is not None:
         return [address, address.sixtofour]
     return [address]

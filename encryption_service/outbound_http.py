@@ -26,6 +26,7 @@ from encryption_service.outbound_addresses import (
 )
 from encryption_service.outbound_network import (
     AddressRefusedError,
+    CertificateRefusedError,
     CheckedBackend,
     Deadline,
     NameUnknownError,
@@ -223,7 +224,7 @@ def _explain(error: Exception, timeout: float) -> str:
             return "its name does not resolve"
         case httpcore.TimeoutException():
             return f"no whole answer within {timeout:g} s"
-        case _ if _of_certificate(error):
+        case CertificateRefusedError():
             return (
                 "its certificate is not trusted for this name. If a private authority issued it: "
                 "GROUPSEAL_SERVICE_OUTBOUND_CA_FILE"
@@ -232,11 +233,3 @@ def _explain(error: Exception, timeout: float) -> str:
             return "it does not accept a connection"
         case _:
             return "the connection broke before the answer was whole"
-
-
-def _of_certificate(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__
-    return False

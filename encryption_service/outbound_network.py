@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from ssl import SSLContext
+from ssl import SSLCertVerificationError, SSLContext
 from typing import Any
 
 import httpcore
@@ -18,6 +18,10 @@ class AddressRefusedError(httpcore.NetworkError):
 
 class NameUnknownError(httpcore.NetworkError):
     """The name does not resolve."""
+
+
+class CertificateRefusedError(httpcore.ConnectError):
+    """The server's certificate is for another name, expired, or of an unknown authority."""
 
 
 class Deadline:
@@ -109,9 +113,14 @@ class BoundedStream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(httpcore.ConnectTimeout, timeout)
-        return BoundedStream(
-            self._stream.start_tls(ssl_context, server_hostname, left), self._deadline
-        )
+        try:
+            stream = self._stream.start_tls(ssl_context, server_hostname, left)
+        except httpcore.ConnectError as error:
+            # Told apart here: the pool raises it again without its cause.
+            if isinstance(error.__cause__, SSLCertVerificationError):
+                raise CertificateRefusedError("the certificate is not trusted") from error
+            raise
+        return BoundedStream(stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
