@@ -16,14 +16,21 @@ from encryption_service.group_store import Group, GroupStore
 from encryption_service.holds import Held, HoldStore
 from encryption_service.key_store import KeyName, KeyStore
 from encryption_service.ledger_store import Clock
-from encryption_service.membership.source import Verdict
+from encryption_service.membership.cache import Verdict
 from encryption_service.policy.policy import GroupRule, Policy
 from encryption_service.quotas import Quotas
 from encryption_service.subject_store import SubjectStore
 from groupseal.reasons import Reason
 from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 
-# How often the membership source is asked again about somebody it denies.
+# What another policy, or a later moment of this one, may let in.
+BY_POLICY = (
+    Reason.FROZEN,
+    Reason.GROUP_NOT_ALLOWED,
+    Reason.APPROVAL_NEEDED,
+    Reason.QUOTA_USED_UP,
+)
+# How soon a bucket that is empty is looked at again.
 _RETRY_MS = 5_000
 
 
@@ -80,7 +87,6 @@ class Admission:
         connection: sqlite3.Connection,
         trust: TrustSettings,
         policy: Callable[[], Policy],
-        membership: MembershipAnswers | None,
         recheck_ms: int,
         clock: Clock,
     ) -> None:
@@ -93,7 +99,8 @@ class Admission:
         self._connection = connection
         self._trust = trust
         self._policy = policy
-        self._membership = membership
+        # Set once it is there: it asks back through the writer.
+        self.membership: MembershipAnswers | None = None
         self._recheck_ms = recheck_ms
         self._clock = clock
         self._questions: list[Question] = []
@@ -110,9 +117,9 @@ class Admission:
     def committed(self) -> None:
         """Asks the membership source what has turned out to be unknown. After the commit."""
         questions, self._questions = self._questions, []
-        if self._membership is not None:
+        if self.membership is not None:
             for question in questions:
-                self._membership.ask(
+                self.membership.ask(
                     question.group,
                     question.source_group_id,
                     question.group_name,
@@ -122,17 +129,17 @@ class Admission:
     @property
     def enforces_membership(self) -> bool:
         return (
-            self._membership is not None and self._trust.membership_check is MembershipCheck.ENFORCE
+            self.membership is not None and self._trust.membership_check is MembershipCheck.ENFORCE
         )
 
     @property
     def names_from_source(self) -> bool:
         """The group's name is what the membership source calls it, not the vendor's word."""
-        return self._membership is not None
+        return self.membership is not None
 
     def look_up(self, group: Group) -> None:
         """Has the group looked up at the membership source, after the commit."""
-        if self._membership is not None:
+        if self.membership is not None:
             self._ask(group, ())
 
     def is_open_to_all(self, group: Group) -> bool:
@@ -191,7 +198,7 @@ class Admission:
 
     def _check_membership(self, sorting: _Sorting) -> None:
         """Only a fresh yes lets somebody in."""
-        membership, group = self._membership, sorting.group
+        membership, group = self.membership, sorting.group
         if membership is None:
             return
         if group.source_group_id is None or group.source_reason is not None:

@@ -35,6 +35,7 @@ from groupseal.ledger import LedgerVerifier, VerifiedEntry
 from groupseal.merkle import CompactRange
 from groupseal.parts import PartKind, Parts
 from groupseal.projection import GroupView, Projection
+from groupseal.trust import VENDOR_TRUSTED
 
 _NONCE_LENGTH = 12
 
@@ -69,6 +70,7 @@ def check_store(connection: sqlite3.Connection, provider: RootKeyProvider | None
         keyset = _open_keyset(service, provider, report)
         projection = Projection()
         if _check_ledger(connection, service, keyset, projection, report):
+            _check_settings(connection, projection, report)
             _check_keys(connection, projection, report)
             _check_groups(connection, projection, report)
     return report
@@ -201,8 +203,8 @@ def _check_keys(connection: sqlite3.Connection, projection: Projection, report: 
     stored = {
         row[0]: row[1:]
         for row in connection.execute(
-            "SELECT key_id, member, suite, hpke_public_key, signing_public_key, position "
-            "FROM member_keys"
+            "SELECT key_id, member, suite, hpke_public_key, signing_public_key, position, "
+            "trust_mode, endorsing_key_id FROM member_keys"
         )
     }
     said = {
@@ -212,6 +214,8 @@ def _check_keys(connection: sqlite3.Connection, projection: Projection, report: 
             key.hpke_public_key,
             key.signing_public_key,
             key.position,
+            int(key.trust_mode),
+            key.endorsing_key_id,
         )
         for key in projection.keys.values()
     }
@@ -220,7 +224,23 @@ def _check_keys(connection: sqlite3.Connection, projection: Projection, report: 
     report.expect(
         refused == set(projection.refused), "the refused keys are not those that the ledger names"
     )
+    former = {row[0] for row in connection.execute("SELECT key_id FROM former_keys")}
+    report.expect(
+        former == set(projection.former_keys),
+        "the keys that were unbound are not those that the ledger names",
+    )
     report.count("keys", len(stored))
+
+
+def _check_settings(connection: sqlite3.Connection, projection: Projection, report: Report) -> None:
+    row = connection.execute("SELECT trust_digest, policy_digest FROM service").fetchone()
+    report.expect(
+        (row[0] or VENDOR_TRUSTED.digest()) == projection.trust.digest(),
+        "the trust settings are not those that the ledger names",
+    )
+    report.expect(
+        row[1] == projection.policy_digest, "the policy is not the one that the ledger names"
+    )
 
 
 def _check_groups(connection: sqlite3.Connection, projection: Projection, report: Report) -> None:
@@ -274,10 +294,18 @@ def _group_faults(
     pending = set(
         connection.execute("SELECT member, key_id FROM pending_grants WHERE number = ?", (number,))
     )
+    held = {
+        (member, key_id): bool(due)
+        for member, key_id, due in connection.execute(
+            "SELECT member, key_id, due FROM holds WHERE number = ?", (number,)
+        )
+    }
     due = {(k.member, k.key_id) for k in projection.keys.values() if k.member in roster} - granted
-    if view.state.is_open and due - pending:
-        yield f"{len(due - pending)} grants are neither made nor due"
-    if (pending or not view.state.is_open) and not needs_work:
+    if view.state.is_open and due - pending - held.keys():
+        yield f"{len(due - pending - held.keys())} grants are neither made, nor due, nor held"
+    if held.keys() - due:
+        yield f"{len(held.keys() - due)} grants are held that are not due"
+    if (pending or any(held.values()) or not view.state.is_open) and not needs_work:
         yield "it has work left that nobody will take up"
 
 

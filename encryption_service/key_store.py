@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from groupseal.trust import TrustMode
 
@@ -230,5 +230,5 @@ class KeyStore:
                 yield SealingKey(*row)
 
 
-def _offered(row: tuple[bytes, bytes, int, bytes, bytes, bytes, int, int]) -> OfferedKeyRow:
+def _offered(row: tuple[Any, ...]) -> OfferedKeyRow:
     return OfferedKeyRow(*row)._replace(replaces=bool(row[6]))

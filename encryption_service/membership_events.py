@@ -8,7 +8,7 @@ import structlog
 
 from encryption_service.admission import Admission
 from encryption_service.group_store import Group, GroupStore
-from encryption_service.membership.checker import AuditedGroup
+from encryption_service.membership.events import AuditedGroup
 from encryption_service.membership.source import SourceGroup
 from encryption_service.store import Store, snapshot
 from encryption_service.subject_store import SubjectStore

@@ -14,7 +14,8 @@ from grpc_reflection.v1alpha import reflection
 from encryption_api import encryption_pb2 as pb
 from encryption_api import encryption_pb2_grpc as pb_grpc
 from encryption_service.access import PinnedClients
-from encryption_service.bindings import BindingAnswer
+from encryption_service.binding_rules import Offer
+from encryption_service.bindings import BindingAnswer, Removal
 from encryption_service.call_stream import answer_in_order
 from encryption_service.errors import BusyError, InvalidCallError, SettingsError
 from encryption_service.grpc_errors import statuses
@@ -158,6 +159,7 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
         ) -> Callable[[], pb.BindMemberKeysResponse] | None:
             if header.takes(request):
                 return None
+            offer: Offer | Removal | BindingAnswer
             if request.WhichOneof("message") == "removal":
                 offer = self._offers.removal(request.removal)
             else:

@@ -63,6 +63,8 @@ class GroupView:
     left: dict[bytes, int] = field(default_factory=dict)
     # (member, key id) -> (envelope hash, epoch); filled only where the parts were given.
     grants: dict[tuple[bytes, bytes], tuple[bytes, int]] = field(default_factory=dict)
+    # A key that holds the epoch's secret was unbound.
+    must_rotate: bool = False
 
 
 @dataclass(slots=True)
@@ -100,10 +102,7 @@ class Projection:
             case KeyRefused():
                 self.refused[body.key_id] = body
             case KeyUnbound():
-                former = self.keys.pop(body.key_id, None)
-                if former is None or former.member != body.member:
-                    raise LedgerRuleError(f"entry {position} unbinds a key that is not bound")
-                self.former_keys[body.key_id] = former
+                self._unbind(body, position)
             case GroupNamed() | EpochClosed() | GroupReconciled():
                 self._apply_to_group(body, verified)
 
@@ -123,6 +122,17 @@ class Projection:
             time_ms,
             body.endorsing_key_id,
         )
+
+    def _unbind(self, body: KeyUnbound, position: int) -> None:
+        """Every epoch whose secret the key holds has to go before anything else is granted."""
+        former = self.keys.pop(body.key_id, None)
+        if former is None or former.member != body.member:
+            raise LedgerRuleError(f"entry {position} unbinds a key that is not bound")
+        self.former_keys[body.key_id] = former
+        for view in self.groups.values():
+            lost = view.grants.pop((body.member, body.key_id), None)
+            if lost is not None and lost[1] == view.state.epoch:
+                view.must_rotate = True
 
     def _check_endorsement(self, organisation: bytes, body: KeyBound, position: int) -> None:
         endorser = self.keys.get(body.endorsing_key_id or b"")
@@ -152,6 +162,9 @@ class Projection:
         if isinstance(body, GroupNamed):
             view.name_digest = body.name_digest
             return
+        if view.must_rotate and isinstance(body, GroupReconciled) and not body.opens:
+            raise LedgerRuleError(f"entry {position} keeps an epoch that an unbound key holds")
+        view.must_rotate = False
         self._change_roster(view, body, position, epoch_before)
         if isinstance(body, GroupReconciled):
             self._add_batch(view, body, position, verified.grants)
