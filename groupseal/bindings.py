@@ -37,9 +37,9 @@ class BindingRequest:
         return member_key_id(self.suite, self.hpke_public_key, self.signing_public_key)
 
     def message(self, label: Label | None = None) -> bytes:
-        """The bytes that the new signing key signs (or, under ENDORSEMENT, a bound one).
+        """The bytes that the new signing key signs (or, under another label, a bound one).
 
-        A replacement has a label of its own: nobody can make one of a request to add a device.
+        A replacement has labels of its own: nobody can make one of a request to add a device.
         """
         if label is None:
             label = Label.REPLACEMENT_REQUEST if self.replaces else Label.BINDING_REQUEST
@@ -47,13 +47,18 @@ class BindingRequest:
         writer.u16(self.suite).var(self.hpke_public_key)
         return writer.fixed(self.signing_public_key, SIGNING_KEY_LENGTH).bytes()
 
+    def endorsement_message(self) -> bytes:
+        """The bytes that a bound key of the same member signs to vouch for this one."""
+        replaces = self.replaces
+        return self.message(Label.REPLACEMENT_ENDORSEMENT if replaces else Label.ENDORSEMENT)
+
     def verify_possession(self, proof: bytes) -> None:
         """Raises SignatureError unless the offered signing key signed this request."""
         verify_signature(self.signing_public_key, proof, self.message())
 
     def verify_endorsement(self, endorser_public_key: bytes, endorsement: bytes) -> None:
         """Raises SignatureError unless the bound key signed this request."""
-        verify_signature(endorser_public_key, endorsement, self.message(Label.ENDORSEMENT))
+        verify_signature(endorser_public_key, endorsement, self.endorsement_message())
 
 
 def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> None:

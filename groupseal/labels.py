@@ -20,6 +20,7 @@ class Label(bytes, Enum):
     BINDING_REQUEST = b"groupseal/v1/binding-request"
     REPLACEMENT_REQUEST = b"groupseal/v1/replacement-request"
     ENDORSEMENT = b"groupseal/v1/key-endorsement"
+    REPLACEMENT_ENDORSEMENT = b"groupseal/v1/replacement-endorsement"
     KEY_REMOVAL = b"groupseal/v1/key-removal"
     GROUP_APPROVAL = b"groupseal/v1/group-approval"
     KEY_APPROVAL = b"groupseal/v1/key-approval"

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from encryption_api import encryption_pb2 as pb
 from groupseal.bindings import BindingRequest
 from groupseal.envelopes import envelope_info, group_context
+from groupseal.key_removal import KeyRemoval
 from groupseal.labels import Label
 from groupseal.suites import Suite
 
@@ -53,21 +54,35 @@ class Device:
     def key_id(self) -> bytes:
         return self.request.key_id
 
-    def binding(self, endorser: "Device | None" = None) -> pb.KeyBinding:
+    def binding(
+        self, endorser: "Device | None" = None, *, replaces: bool = False, **fields: object
+    ) -> pb.KeyBinding:
         """The message that offers this device's key."""
+        request = replace(self.request, replaces=replaces)
         binding = pb.KeyBinding(
             member_id=self.member,
             suite=Suite.XWING,
             hpke_public_key=self.hpke_public_key,
             signing_public_key=self.request.signing_public_key,
-            possession_proof=self._signing_key.sign(self.request.message()),
+            possession_proof=self._signing_key.sign(request.message()),
+            replaces=replaces,
+            **fields,  # type: ignore[arg-type] # named by the test
         )
         if endorser is not None:
             binding.endorsing_key_id = endorser.key_id
-            binding.endorsement = endorser._signing_key.sign(
-                self.request.message(Label.ENDORSEMENT)
-            )
+            binding.endorsement = endorser._signing_key.sign(request.endorsement_message())
         return binding
+
+    def removal(self, key_id: bytes, *, of: bytes | None = None) -> pb.KeyRemoval:
+        """The message by which this device removes a key of its member (or `of` another one)."""
+        member = of or self.member
+        removal = KeyRemoval(self.organisation, member, key_id)
+        return pb.KeyRemoval(
+            member_id=member,
+            key_id=key_id,
+            signing_key_id=self.key_id,
+            signature=self._signing_key.sign(removal.message()),
+        )
 
     def open(self, envelope: bytes, group: bytes, epoch: int) -> bytes:
         """The group secret in an envelope for this device."""

@@ -85,6 +85,24 @@ class Vendor:
         messages = [header, *(pb.BindMemberKeysRequest(binding=b) for b in bindings)]
         return list(self.stub.BindMemberKeys(iter(messages), timeout=_TIMEOUT))
 
+    def remove(self, *removals: pb.KeyRemoval) -> list[pb.BindMemberKeysResponse]:
+        """Passes members' own requests on."""
+        header = pb.BindMemberKeysRequest(header=pb.CallHeader(known_head=self.head))
+        messages = [header, *(pb.BindMemberKeysRequest(removal=r) for r in removals)]
+        return list(self.stub.BindMemberKeys(iter(messages), timeout=_TIMEOUT))
+
+    def holds(self, since_version: int = 0) -> dict[tuple[bytes, bytes], str]:
+        """(group, member) -> reason, of those who are on a roster and not granted."""
+        request = pb.ListHoldsRequest(since_version=since_version)
+        found = self.stub.ListHolds(request, timeout=_TIMEOUT)
+        return {(hold.group_id, hold.member_id): hold.reason for hold in found}
+
+    def wait_for_hold(
+        self, group: bytes, member: bytes, reason: str | None, within: float = 20.0
+    ) -> None:
+        """Until the member is held for this reason in the group; None: until not held."""
+        wait_for(lambda: self.holds().get((group, member)) == reason, within, f"the hold {reason}")
+
     def bound_devices(self, count: int) -> list[Device]:
         """New members with one bound device each."""
         devices = [Device(self.organisation) for _ in range(count)]
