@@ -7,11 +7,10 @@ from urllib.parse import urlencode
 
 from encryption_service.membership.rate_limits import (
     TOO_MANY_REQUESTS,
-    Clock,
     RateGovernor,
 )
 from encryption_service.membership.secret_file import SecretFile
-from encryption_service.membership.source import SourceUnavailableError
+from encryption_service.membership.source import Clock, SourceUnavailableError
 from encryption_service.membership.source_client import Http, parse, readable
 from encryption_service.outbound_http import Answer, OutboundError
 from encryption_service.secret_bytes import SecretBytes

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from encryption_service.membership.client_credentials import ClientCredentials
-from encryption_service.membership.rate_limits import Clock, RateGovernor
+from encryption_service.membership.rate_limits import RateGovernor
 from encryption_service.membership.secret_file import SecretFile
-from encryption_service.membership.source import SourceUnavailableError
+from encryption_service.membership.source import Clock, SourceUnavailableError
 from encryption_service.membership.source_client import Http
 from encryption_service.secret_bytes import SecretBytes
 

@@ -8,14 +8,12 @@ stop at a tenth, audits already at a half. Microsoft Graph says nothing until it
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from encryption_service.membership.source import SourceUnavailableError
+from encryption_service.membership.source import Clock, SourceUnavailableError
 from groupseal.reasons import Reason
-
-Clock = Callable[[], int]
 
 _LONGEST_WAIT_MS = 3_600_000
 _SHORTEST_WAIT_MS = 1_000

@@ -4,12 +4,15 @@ One small interface, so that Okta and Entra differ in their own files only. A su
 the identity provider has for a person (at Okta the user id, at Entra the object id).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from encryption_service.errors import ServiceError
 from groupseal.reasons import Reason
+
+# Milliseconds since 1970.
+Clock = Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class SourceUnavailableError(ServiceError):
 
 class SourceRefusedError(SourceUnavailableError):
     """The source refused this one request; others may still be answered."""
+
+
+class StoppingError(ServiceError):
+    """The service is stopping; what was asked is asked again after the next start."""
 
 
 class SourceGroupMissingError(ServiceError):
