@@ -1,4 +1,4 @@
-"""Who may call: clients whose certificate bears one of the pinned SAN URIs, and nobody else."""
+"""Who may call: clients whose certificate bears a pinned identity, and nobody else."""
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import grpc
 import structlog
-from cryptography import x509
 
+from encryption_service.client_identities import ClientIdentities
 from groupseal.reasons import Reason
 
 _log = structlog.get_logger(__name__)
@@ -24,7 +24,8 @@ class PinnedClients(grpc.ServerInterceptor):
     """
 
     def __init__(self, identities: Iterable[str]) -> None:
-        self._identities = frozenset(identities)
+        """`identities` are those of the setting; raises ValueError for one that is malformed."""
+        self._pinned = ClientIdentities.parse(identities)
 
     def intercept_service(
         self,
@@ -57,9 +58,9 @@ class PinnedClients(grpc.ServerInterceptor):
 
     def _require_pinned(self, context: grpc.ServicerContext) -> None:
         pem = context.auth_context().get("x509_pem_cert", [b""])[0]
-        identities = identities_of(bytes(pem))
-        if self._identities.isdisjoint(identities):
-            _log.warning("client_not_pinned", identities=sorted(identities))
+        shown = _identities_of(bytes(pem))
+        if not self._pinned.shares_one_with(shown):
+            _log.warning("client_not_pinned", identities=shown.texts())
             context.abort(
                 grpc.StatusCode.PERMISSION_DENIED,
                 f"{Reason.SERVICE_REFUSED}: this client certificate is not one of "
@@ -68,12 +69,6 @@ class PinnedClients(grpc.ServerInterceptor):
 
 
 @lru_cache(maxsize=256)
-def identities_of(pem: bytes) -> frozenset[str]:
-    """The SAN URIs of a certificate; other kinds of name do not count."""
-    try:
-        names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
-    except (ValueError, x509.ExtensionNotFound):
-        return frozenset()
-    return frozenset(names.value.get_values_for_type(x509.UniformResourceIdentifier))
+def _identities_of(pem: bytes) -> ClientIdentities:
+    """Each call of a connection shows the same certificate."""
+    return ClientIdentities.of_certificate(pem)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from encryption_service.client_identities import ClientIdentities
 from encryption_service.errors import SettingsError
 from groupseal.suites import Suite
 from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
@@ -169,12 +170,11 @@ class ServiceSettings(StoreSettings):
     def _identities(cls, value: object) -> object:
         identities = _words(value)
         if not identities:
-            raise ValueError("it must name at least one SAN URI, such as spiffe://…/tenant/…")
-        if not all("://" in name or name.startswith("dns:") for name in identities):
             raise ValueError(
-                "each of them must be a URI, such as spiffe://groupseal/tenant/…, or "
-                "`dns:` and a DNS name"
+                "it must name at least one, such as spiffe://groupseal/tenant/… or "
+                "dns:worker.example.com"
             )
+        ClientIdentities.parse(identities)
         return identities
 
     @field_validator("trust_mode", "membership_check", mode="before")
