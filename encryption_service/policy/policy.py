@@ -58,13 +58,13 @@ class GroupMatch:
     group_id: bytes | None = None
     pattern: NamePattern | None = None
 
-    def is_every(self, group_id: bytes, names: Collection[str]) -> bool:
-        """By id, or the pattern matches every name; a group without a name needs `*`."""
+    def is_named(self, group_id: bytes, name: str | None) -> bool:
+        """By id, or by this name of it; a group without a name needs `*`."""
         if self.pattern is None:
             return self.group_id == group_id
-        if not names:
+        if name is None:
             return self.pattern.matches_everything
-        return all(self.pattern.matches(name) for name in names)
+        return self.pattern.matches(name)
 
     def is_any(self, group_id: bytes, names: Collection[str]) -> bool:
         """By id, or the pattern matches any name; a group without a name may become any."""
@@ -135,10 +135,8 @@ class Policy:
         """
         if any(match.is_any(group_id, names) for match in self.deny):
             return GroupRule(allowed=False)
-        each_name = [(name,) for name in names] or [()]
-        allowed = all(
-            any(match.is_every(group_id, known) for match in self.allow) for known in each_name
-        )
+        known: Collection[str | None] = names or (None,)
+        allowed = all(any(match.is_named(group_id, name) for match in self.allow) for name in known)
         if not allowed:
             return GroupRule(allowed=False)
         return GroupRule(
