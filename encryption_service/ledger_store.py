@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groupseal.entries import Body, Entry
 from groupseal.errors import MalformedError
@@ -93,7 +93,10 @@ def read_service(connection: sqlite3.Connection) -> ServiceRow | None:
         "SELECT organisation, sealed_keyset, acknowledged_size, halted_reason, halted_detail, "
         "holds_version, frozen FROM service"
     ).fetchone()
-    return None if row is None else ServiceRow(*row[:-1], bool(row[-1]))
+    if row is None:
+        return None
+    service = ServiceRow(*row)
+    return replace(service, frozen=bool(service.frozen))
 
 
 def insert_service(
