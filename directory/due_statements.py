@@ -10,12 +10,16 @@ NEED_NOT_BE_DURABLE = text("SET LOCAL synchronous_commit = off")
 # A tenant that may be worked for: connected, not halted, breaker closed or due for a try.
 WORKABLE = text("""
     SELECT organisation_id, signing_public_key, identity_document, service_address,
-        ledger_range, ledger_time_ms, ledger_head, service_failures, service_down_since,
+        ledger_range, ledger_time_ms, ledger_head, holds_version, service_failures,
+        service_down_since,
         (ledger_read_at IS NULL OR ledger_read_at <= now() - CAST(:refresh AS interval))
             AS refresh_due,
         EXISTS (
             SELECT FROM member_keys k
             WHERE k.tenant_id = :tenant_id AND k.state = 'submitted' AND k.next_attempt_at <= now())
+        OR EXISTS (
+            SELECT FROM key_removals r
+            WHERE r.tenant_id = :tenant_id AND r.state = 'submitted' AND r.next_attempt_at <= now())
             AS keys_due
     FROM tenants
     WHERE id = :tenant_id AND state = 'connected' AND halted_reason IS NULL
@@ -33,7 +37,10 @@ TENANTS_WITH_WORK = text("""
                 AND g.next_attempt_at <= now())
         OR EXISTS (
             SELECT FROM member_keys k
-            WHERE k.tenant_id = t.id AND k.state = 'submitted' AND k.next_attempt_at <= now()))
+            WHERE k.tenant_id = t.id AND k.state = 'submitted' AND k.next_attempt_at <= now())
+        OR EXISTS (
+            SELECT FROM key_removals r
+            WHERE r.tenant_id = t.id AND r.state = 'submitted' AND r.next_attempt_at <= now()))
     ORDER BY id
 """)
 
@@ -51,15 +58,11 @@ HAS_WORK = text("""
                 OR EXISTS (
                     SELECT FROM member_keys k
                     WHERE k.tenant_id = t.id AND k.state = 'submitted'
-                        AND k.next_attempt_at <= now())))
-""")
-
-DUE_KEYS = tenant_sql("""
-    SELECT key_id, member_id, suite, hpke_public_key, signing_public_key, possession_proof,
-        endorsing_key_id, endorsement
-    FROM member_keys
-    WHERE tenant_id = :tenant_id AND state = 'submitted' AND next_attempt_at <= now()
-    ORDER BY next_attempt_at, key_id LIMIT :limit
+                        AND k.next_attempt_at <= now())
+                OR EXISTS (
+                    SELECT FROM key_removals r
+                    WHERE r.tenant_id = t.id AND r.state = 'submitted'
+                        AND r.next_attempt_at <= now())))
 """)
 
 # Groups whose rows somebody else changes at the moment are skipped: they are due again after it.
@@ -109,12 +112,19 @@ COUNT_ROSTERED = tenant_sql("""
     WHERE tenant_id = :tenant_id AND group_id = ANY(CAST(:ids AS uuid[])) AND rostered
 """)
 
+# Not for those who hold the newest epoch by now: the ledger knows better than an older answer.
+# Their grant is looked up for each row by its key, whatever the planner may think of joins.
 REFUSE_MEMBERS = tenant_sql("""
     UPDATE memberships m SET reason = s.reason
     FROM unnest(CAST(:groups AS uuid[]), CAST(:users AS uuid[]), CAST(:reasons AS text[]))
         AS s (group_id, user_id, reason)
+    JOIN groups g ON g.tenant_id = :tenant_id AND g.id = s.group_id
     WHERE m.tenant_id = :tenant_id AND m.group_id = s.group_id AND m.user_id = s.user_id
         AND m.reason IS DISTINCT FROM s.reason
+        AND (m.grant_key_id IS NULL OR g.epoch > (
+            SELECT r.epoch FROM grants r
+            WHERE r.tenant_id = :tenant_id AND r.group_id = m.group_id
+                AND r.member_id = m.user_id AND r.key_id = m.grant_key_id))
 """)
 
 SETTLE = tenant_sql("""
@@ -132,7 +142,7 @@ SETTLE = tenant_sql("""
         AND NOT EXISTS (
             SELECT FROM memberships m
             WHERE m.tenant_id = :tenant_id AND m.group_id = g.id AND m.wanted <> m.rostered
-                AND m.reason IS NULL)
+                AND NOT (m.wanted AND m.reason IS NOT NULL))
         AND NOT EXISTS (
             SELECT FROM missing_envelopes e
             WHERE e.tenant_id = :tenant_id AND e.group_id = g.id)
@@ -154,17 +164,6 @@ POSTPONE = tenant_sql("""
         CAST(:names AS text[]))
         AS s (id, fence, version, after, reason, failed, name)
     WHERE g.tenant_id = :tenant_id AND g.id = s.id AND g.fence = s.fence
-""")
-
-REFUSE_UNFIT_KEY = tenant_sql("""
-    UPDATE member_keys SET state = 'refused', reason = :reason
-    WHERE tenant_id = :tenant_id AND key_id = :key_id AND state = 'submitted'
-""")
-
-POSTPONE_KEY = tenant_sql("""
-    UPDATE member_keys SET reason = :reason, attempts = attempts + 1,
-        next_attempt_at = now() + CAST(:after AS interval)
-    WHERE tenant_id = :tenant_id AND key_id = :key_id AND state = 'submitted'
 """)
 
 RECORD_FAILURE = text("""
@@ -189,6 +188,13 @@ RECORD_RECOVERY = text("""
         RETURNING id
     )
     INSERT INTO timeline (tenant_id, kind) SELECT id, 'service_up' FROM changed
+""")
+
+# Written only where it is news.
+NOTE_SERVICE_STATE = text("""
+    UPDATE tenants SET frozen = :frozen, policy_fault = :policy_fault
+    WHERE id = :tenant_id AND (frozen <> :frozen
+        OR policy_fault IS DISTINCT FROM CAST(:policy_fault AS text))
 """)
 
 HALT = text("""

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from directory import due_statements as sql
+from directory.groups import lock_groups
 from directory.ledger_changes import identifier
 from directory.ledger_copy import LedgerState
 from directory.tenancy import TenantScope
@@ -22,6 +23,8 @@ from groupseal.merkle import CompactRange
 
 # Most differing members in one round, and with them its memory; more come in the next.
 _MOST_DIFFERENCES = 250_000
+# Characters of a policy's fault that are kept.
+_LONGEST_FAULT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,13 @@ class ConnectedTenant:
     identity_document: str
     service_address: str
     ledger: LedgerState
+    # Up to where the reasons of memberships follow the service's holds.
+    holds_version: int
     failures: int
     is_down: bool
     # The ledger was not read for so long that it is time, whether or not there is work.
     refresh_due: bool
-    # Keys were submitted that the service has to decide on now.
+    # Keys, or requests to remove one, were submitted that the service has to decide on now.
     keys_due: bool
 
 
@@ -64,20 +69,6 @@ class DueGroup:
     def is_unheard_of(self) -> bool:
         """Neither side has anything to say of it."""
         return self.is_deleted and self.state is None and not (self.added or self.removed)
-
-
-@dataclass(frozen=True, slots=True)
-class SubmittedKey:
-    """A member's key that the service has not decided on yet."""
-
-    key_id: bytes
-    member: bytes
-    suite: int
-    hpke_public_key: bytes
-    signing_public_key: bytes
-    possession_proof: bytes
-    endorsing_key_id: bytes | None
-    endorsement: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +107,7 @@ def workable_tenant(scope: TenantScope, refresh: timedelta) -> ConnectedTenant |
         identity_document=row.identity_document,
         service_address=row.service_address,
         ledger=LedgerState(past, row.ledger_time_ms, row.ledger_head),
+        holds_version=row.holds_version,
         failures=row.service_failures,
         is_down=row.service_down_since is not None,
         refresh_due=row.refresh_due,
@@ -131,23 +123,6 @@ def has_work(scope: TenantScope, refresh: timedelta) -> bool:
 def tenants_with_work(connection: Connection, refresh: timedelta) -> list[UUID]:
     """Every tenant for which something is due now: groups, keys, or an unread ledger."""
     return list(connection.execute(sql.TENANTS_WITH_WORK, {"refresh": refresh}).scalars())
-
-
-def claim_keys(scope: TenantScope, limit: int) -> list[SubmittedKey]:
-    """The submitted keys that are due."""
-    return [
-        SubmittedKey(
-            row.key_id,
-            row.member_id.bytes,
-            row.suite,
-            row.hpke_public_key,
-            row.signing_public_key,
-            row.possession_proof,
-            row.endorsing_key_id,
-            row.endorsement,
-        )
-        for row in scope.all(sql.DUE_KEYS, limit=limit)
-    ]
 
 
 def claim_groups(
@@ -214,6 +189,7 @@ def settle(scope: TenantScope, settled: Sequence[Settled]) -> set[UUID]:
         return set()
     refused = [(s.group.id, member, why) for s in settled for member, why in s.refused.items()]
     if refused:
+        lock_groups(scope, list({group for group, _, _ in refused}))
         scope.execute(
             sql.REFUSE_MEMBERS,
             groups=[group for group, _, _ in refused],
@@ -251,21 +227,6 @@ def postpone(scope: TenantScope, postponed: Sequence[Postponed]) -> None:
         )
 
 
-def decide_keys(
-    scope: TenantScope,
-    refused: Mapping[bytes, str],
-    waiting: Mapping[bytes, tuple[str, timedelta]],
-) -> None:
-    """Key id -> reason of keys that got no ledger entry: refused as unfit, or to be asked again.
-
-    What the ledger has decided on is not touched.
-    """
-    for key_id, reason in refused.items():
-        scope.execute(sql.REFUSE_UNFIT_KEY, key_id=key_id, reason=reason)
-    for key_id, (reason, after) in waiting.items():
-        scope.execute(sql.POSTPONE_KEY, key_id=key_id, reason=reason, after=after)
-
-
 def record_failure(scope: TenantScope, reason: str, after: timedelta) -> None:
     """The service failed: nothing is tried again before that; tells the timeline once."""
     scope.execute(sql.RECORD_FAILURE, reason=reason, after=after)
@@ -274,6 +235,12 @@ def record_failure(scope: TenantScope, reason: str, after: timedelta) -> None:
 def record_recovery(scope: TenantScope) -> None:
     """The service answers again."""
     scope.execute(sql.RECORD_RECOVERY)
+
+
+def note_service_state(scope: TenantScope, *, frozen: bool, policy_fault: str) -> None:
+    """What the service says of itself. Its text is another's: kept short, and on one line."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in policy_fault[:2_000]).split())
+    scope.execute(sql.NOTE_SERVICE_STATE, frozen=frozen, policy_fault=text[:_LONGEST_FAULT] or None)
 
 
 def halt(scope: TenantScope, reason: str) -> None:

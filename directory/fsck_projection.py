@@ -49,7 +49,8 @@ _KEYS = tenant_sql("""
 _DIFFERING = tenant_sql("""
     SELECT DISTINCT g.id
     FROM memberships m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-    WHERE m.tenant_id = :tenant_id AND m.wanted <> m.rostered AND m.reason IS NULL
+    WHERE m.tenant_id = :tenant_id AND m.wanted <> m.rostered
+        AND NOT (m.wanted AND m.reason IS NOT NULL)
         AND g.desired_version <= g.reconciled_version
 """)
 

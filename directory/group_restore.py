@@ -88,7 +88,7 @@ _REJOIN = tenant_sql("""
         JOIN users u ON u.tenant_id = :tenant_id AND u.id = kept.id AND u.deleted_at IS NULL
         ON CONFLICT (tenant_id, group_id, user_id) DO UPDATE SET
             desired = true, wanted = excluded.wanted, held_reason = excluded.held_reason,
-            reason = NULL, desired_at = excluded.desired_at,
+            reason = CASE WHEN m.rostered THEN m.reason END, desired_at = excluded.desired_at,
             desired_version = excluded.desired_version, display = excluded.display
         RETURNING user_id
     ), noted AS (

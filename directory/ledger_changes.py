@@ -11,10 +11,13 @@ from groupseal.entries import (
     KeyBound,
     KeyRefused,
     KeyUnbound,
+    OrganisationCreated,
+    TrustChanged,
 )
 from groupseal.grants import verify_envelopes
 from groupseal.ledger import GroupState, VerifiedEntry
 from groupseal.parts import PartKind
+from groupseal.trust import TrustSettings
 
 Pair = tuple[UUID, UUID]
 
@@ -59,6 +62,8 @@ class ChunkChanges:
     grants: dict[Pair, dict[bytes, GrantRow]] = field(default_factory=dict)
     keys: dict[bytes, tuple[int, KeyBound | KeyRefused | KeyUnbound]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    # How the service decides at the end of the chunk; None where the chunk does not say.
+    trust: TrustSettings | None = None
 
     def add(self, verified: VerifiedEntry) -> None:
         """Takes the next entry in.
@@ -81,6 +86,11 @@ class ChunkChanges:
                     self._reconcile(group_id, body, verified)
             case KeyBound() | KeyRefused() | KeyUnbound():
                 self._change_key(position, body)
+            case OrganisationCreated():
+                # Only its mode is in the first entry; the other settings follow it.
+                self.trust = TrustSettings(body.trust_mode)
+            case TrustChanged():
+                self.trust = body.settings
             case _:
                 pass
         self.entries.append((position, verified.data, verified.root, group_id))
@@ -125,6 +135,8 @@ class ChunkChanges:
         if isinstance(body, KeyUnbound):
             for of_member in self.grants.values():
                 of_member.pop(body.key_id, None)
+            member = identifier(body.member)
+            self.events.append(Event("key_unbound", user_id=member, reason=body.reason))
             return
         member = identifier(body.member)
         if isinstance(body, KeyRefused):

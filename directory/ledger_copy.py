@@ -15,7 +15,8 @@ from directory import ledger_statements as sql
 from directory.groups import bump
 from directory.ledger_changes import ChunkChanges, GrantRow, Pair, identifier
 from directory.tenancy import TenantScope
-from groupseal.entries import KeyBound, KeyRefused, KeyUnbound
+from directory.trust_projection import project_keys, set_trust
+from groupseal.entries import KeyBound, KeyRefused
 from groupseal.ledger import EMPTY_ROSTER_DIGEST, GroupState
 from groupseal.merkle import CompactRange
 
@@ -88,8 +89,10 @@ def apply_chunk(
     if not changes.entries:
         return
     _keep_entries(scope, changes)
+    if changes.trust is not None:
+        set_trust(scope, changes.trust)
     _project_groups(scope, changes)
-    _project_keys(scope, changes)
+    project_keys(scope, changes)
     _let_leave(scope, changes)
     _let_in(scope, changes)
     if restored_until is not None:
@@ -109,12 +112,12 @@ def _lock_key(tenant_id: UUID) -> int:
 
 def _lock_groups(scope: TenantScope, changes: ChunkChanges) -> None:
     """Locks every group that is written to, in order; makes a tombstone of an unknown one."""
-    bound = [body for _, body in changes.keys.values() if isinstance(body, KeyBound)]
+    changed = [body for _, body in changes.keys.values() if not isinstance(body, KeyRefused)]
     known = set(
         scope.values(
             sql.LOCK_GROUPS,
             ids=list(changes.groups),
-            members=[identifier(body.member) for body in bound],
+            members=[identifier(body.member) for body in changed],
         )
     )
     unknown = changes.groups.keys() - known
@@ -173,44 +176,6 @@ def _project_groups(scope: TenantScope, changes: ChunkChanges) -> None:
             public_keys=public_keys,
             positions=positions,
         )
-
-
-def _project_keys(scope: TenantScope, changes: ChunkChanges) -> None:
-    bound = [(at, key) for at, key in changes.keys.values() if isinstance(key, KeyBound)]
-    if bound:
-        members = [identifier(key.member) for _, key in bound]
-        scope.execute(sql.BURY_UNKNOWN_USERS, ids=sorted(set(members)))
-        scope.execute(
-            sql.BIND_KEYS,
-            key_ids=[key.key_id for _, key in bound],
-            members=members,
-            suites=[key.suite for _, key in bound],
-            hpke_public_keys=[key.hpke_public_key for _, key in bound],
-            signing_public_keys=[key.signing_public_key for _, key in bound],
-            proofs=[key.possession_proof for _, key in bound],
-            positions=[at for at, _ in bound],
-        )
-    for position, body in changes.keys.values():
-        match body:
-            case KeyRefused():
-                scope.execute(
-                    sql.REFUSE_KEY,
-                    key_id=body.key_id,
-                    member=identifier(body.member),
-                    reason=body.reason,
-                    position=position,
-                )
-            case KeyUnbound():
-                _unbind(scope, body, position)
-            case KeyBound():
-                pass
-
-
-def _unbind(scope: TenantScope, body: KeyUnbound, position: int) -> None:
-    key = {"key_id": body.key_id, "member": identifier(body.member)}
-    scope.execute(sql.UNBIND_KEY, **key, reason=body.reason, position=position)
-    scope.execute(sql.PREFER_ANOTHER_KEY, **key)
-    scope.execute(sql.DROP_GRANTS_OF_KEY, **key)
 
 
 def _let_leave(scope: TenantScope, changes: ChunkChanges) -> None:

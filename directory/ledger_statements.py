@@ -18,12 +18,14 @@ GROUP_STATES = tenant_sql("""
     WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[])) AND last_position IS NOT NULL
 """)
 
-# Groups of the entries, and those that may get something to do because a key was bound.
+# Groups of the entries, those that may get something to do because a key was bound, and those
+# whose memberships change because one was unbound.
 LOCK_GROUPS = tenant_sql("""
     SELECT id FROM groups
     WHERE tenant_id = :tenant_id AND (id = ANY(CAST(:ids AS uuid[])) OR id IN (
         SELECT group_id FROM memberships
-        WHERE tenant_id = :tenant_id AND user_id = ANY(CAST(:members AS uuid[])) AND wanted))
+        WHERE tenant_id = :tenant_id AND user_id = ANY(CAST(:members AS uuid[]))
+            AND (wanted OR rostered)))
     ORDER BY id FOR NO KEY UPDATE
 """)
 
@@ -37,6 +39,13 @@ MOVE_ON = text("""
         restored_until = greatest(restored_until, CAST(:restored AS bigint))
     WHERE id = :tenant_id AND ledger_size = :before
     RETURNING restored_until
+""")
+
+SET_TRUST = tenant_sql("""
+    UPDATE tenants SET trust_mode = :mode, issuer = :issuer, client_id = :client_id,
+        subject_claim = :subject_claim, membership_check = :membership_check,
+        membership_source = :membership_source
+    WHERE id = :tenant_id
 """)
 
 KEEP_ENTRIES = tenant_sql("""
@@ -99,17 +108,25 @@ BIND_KEYS = tenant_sql("""
         hpke_public_key = excluded.hpke_public_key,
         signing_public_key = excluded.signing_public_key,
         possession_proof = excluded.possession_proof, state = 'bound', reason = NULL,
-        position = excluded.position
+        position = excluded.position, sealed_evidence = NULL
 """)
 
+# What was submitted since, and not offered yet, is not what was refused.
 REFUSE_KEY = tenant_sql("""
-    UPDATE member_keys SET state = 'refused', reason = :reason, position = :position
+    UPDATE member_keys SET state = 'refused', reason = :reason, position = :position,
+        sealed_evidence = NULL
     WHERE tenant_id = :tenant_id AND key_id = :key_id AND member_id = :member
-        AND state IN ('submitted', 'refused')
+        AND (state = 'refused' OR (state = 'submitted' AND offered))
 """)
 
+# With it ends the request to remove it.
 UNBIND_KEY = tenant_sql("""
-    UPDATE member_keys SET state = 'unbound', reason = :reason, position = :position
+    WITH removed AS (
+        UPDATE key_removals SET state = 'done', reason = NULL
+        WHERE tenant_id = :tenant_id AND key_id = :key_id
+    )
+    UPDATE member_keys SET state = 'unbound', reason = :reason, position = :position,
+        sealed_evidence = NULL
     WHERE tenant_id = :tenant_id AND key_id = :key_id AND member_id = :member
 """)
 
@@ -121,6 +138,23 @@ PREFER_ANOTHER_KEY = tenant_sql("""
             AND g.key_id <> :key_id
         ORDER BY g.epoch DESC LIMIT 1)
     WHERE m.tenant_id = :tenant_id AND m.user_id = :member AND m.grant_key_id = :key_id
+""")
+
+# A member without any key is held for nothing; with another one, the hold may be that one's.
+DROP_REASONS_WITHOUT_KEY = tenant_sql("""
+    UPDATE memberships SET reason = NULL
+    WHERE tenant_id = :tenant_id AND user_id = :member AND rostered AND reason IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM member_keys k
+            WHERE k.tenant_id = :tenant_id AND k.member_id = :member AND k.state = 'bound')
+""")
+
+# An envelope for a key that nothing is sealed to any more is missed by nobody.
+DROP_MISSING_OF_KEY = tenant_sql("""
+    DELETE FROM missing_envelopes
+    WHERE tenant_id = :tenant_id AND member_id = :member AND key_id = :key_id
+        AND group_id IN (
+            SELECT group_id FROM memberships WHERE tenant_id = :tenant_id AND user_id = :member)
 """)
 
 DROP_GRANTS_OF_KEY = tenant_sql("""

@@ -13,7 +13,9 @@ from directory.tenancy import TenantScope, tenant_sql
 from groupseal.parts import PartKind
 
 _ORGANISATION = tenant_sql("""
-    SELECT organisation_id, signing_public_key, trust_mode FROM tenants
+    SELECT organisation_id, signing_public_key, trust_mode, issuer, client_id, subject_claim,
+        membership_check
+    FROM tenants
     WHERE id = :tenant_id AND state = 'connected'
 """)
 
@@ -88,11 +90,20 @@ _HISTORY = tenant_sql("""
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """The customer's organisation, as the tenant was connected with it."""
+    """The customer's organisation, as the tenant was connected with it.
+
+    What follows the key is as its ledger last said; None before it was read, or where the mode
+    has no such thing.
+    """
 
     id: UUID
     signing_public_key: bytes
-    trust_mode: str
+    # groupseal.trust.TrustMode and MembershipCheck, their names in lower case.
+    trust_mode: str | None
+    issuer: str | None
+    client_id: str | None
+    subject_claim: str | None
+    membership_check: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,15 @@ def organisation(scope: TenantScope) -> Organisation | None:
     row = scope.one(_ORGANISATION)
     if row is None:
         return None
-    return Organisation(row.organisation_id, bytes(row.signing_public_key), row.trust_mode or "pin")
+    return Organisation(
+        row.organisation_id,
+        bytes(row.signing_public_key),
+        row.trust_mode,
+        row.issuer,
+        row.client_id,
+        row.subject_claim,
+        row.membership_check,
+    )
 
 
 def ledger_page(scope: TenantScope, first: int, limit: int) -> LedgerPage:

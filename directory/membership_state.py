@@ -36,20 +36,32 @@ class MembershipFacts:
 
 
 def state_of(facts: MembershipFacts) -> tuple[State, str | None]:
-    """State, and why it waits.
+    """State, and why it waits: the first of these that is so.
 
-    Someone who is desired but inactive is leaving or gone: he is owed no key.
+    Held after a restore of the vendor's database; rotating; without a key; what the service holds
+    against it; nothing that is known. Someone who is desired but inactive is leaving or gone: he
+    is owed no key. Whoever was granted the last epoch and is held in the open one has that one's
+    reason.
     """
     if facts.held_reason is not None and facts.desired:
         return State.WAITING, facts.held_reason
     if not facts.wanted:
         return (State.LEAVING if facts.rostered else State.GONE), None
     if facts.grant_epoch is not None:
-        current = facts.grant_epoch == facts.epoch and facts.epoch_open
-        return (State.COMMITTED, None) if current else (State.ROTATING, Reason.ROTATING)
+        return _granted(facts, facts.grant_epoch)
     if not facts.has_bound_key:
         return State.WAITING, Reason.NO_KEY
     return State.WAITING, facts.reason or Reason.QUEUED
+
+
+def _granted(facts: MembershipFacts, epoch: int) -> tuple[State, str | None]:
+    """Of someone who was granted an epoch, the newest or one before it."""
+    if epoch == facts.epoch and facts.epoch_open:
+        return State.COMMITTED, None
+    # While a new epoch is on its way, nobody is refused it yet.
+    if facts.reason is None or not facts.epoch_open:
+        return State.ROTATING, Reason.ROTATING
+    return State.WAITING, facts.reason
 
 
 def facts_from(row: Row[Any]) -> MembershipFacts:

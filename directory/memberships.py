@@ -2,6 +2,9 @@
 
 A group's memberships change under the lock of its row. A user's row is locked (FOR SHARE) before
 he is added, so that deactivating him, which locks it for update, comes before or after as a whole.
+
+A reason that the service gave stays for as long as the member is on its roster, wanted or not: the
+service gives it again only when it changes.
 """
 
 import re
@@ -59,7 +62,8 @@ _ADD = tenant_sql("""
             WHERE tenant_id = :tenant_id AND id = pushed.id OFFSET 0
         ) AS u
         ON CONFLICT (tenant_id, group_id, user_id) DO UPDATE SET
-            desired = true, wanted = excluded.wanted, held_reason = NULL, reason = NULL,
+            desired = true, wanted = excluded.wanted, held_reason = NULL,
+            reason = CASE WHEN m.rostered THEN m.reason END,
             desired_at = excluded.desired_at, desired_version = excluded.desired_version,
             display = excluded.display
         WHERE NOT m.desired OR m.held_reason IS NOT NULL
@@ -81,7 +85,8 @@ _JOIN = tenant_sql("""
         FROM groups g JOIN users u ON u.tenant_id = g.tenant_id AND u.id = :user_id
         WHERE g.tenant_id = :tenant_id AND g.id = ANY(:group_ids)
         ON CONFLICT (tenant_id, group_id, user_id) DO UPDATE SET
-            desired = true, wanted = excluded.wanted, held_reason = NULL, reason = NULL,
+            desired = true, wanted = excluded.wanted, held_reason = NULL,
+            reason = CASE WHEN m.rostered THEN m.reason END,
             desired_at = excluded.desired_at, desired_version = excluded.desired_version,
             display = excluded.display
         WHERE NOT m.desired OR m.held_reason IS NOT NULL
@@ -94,7 +99,8 @@ _JOIN = tenant_sql("""
 # Members who leave; their rows stay until the ledger has let them go.
 _REMOVE = tenant_sql("""
     WITH changed AS (
-        UPDATE memberships m SET desired = false, wanted = false, held_reason = NULL, reason = NULL,
+        UPDATE memberships m SET desired = false, wanted = false, held_reason = NULL,
+            reason = CASE WHEN m.rostered THEN m.reason END,
             desired_at = now(), desired_version = g.desired_version + 1
         FROM groups g
         WHERE g.tenant_id = :tenant_id AND g.id = :group_id AND m.tenant_id = :tenant_id
@@ -110,7 +116,8 @@ _REMOVE = tenant_sql("""
 # Everybody leaves.
 _REMOVE_ALL = tenant_sql("""
     WITH changed AS (
-        UPDATE memberships m SET desired = false, wanted = false, held_reason = NULL, reason = NULL,
+        UPDATE memberships m SET desired = false, wanted = false, held_reason = NULL,
+            reason = CASE WHEN m.rostered THEN m.reason END,
             desired_at = now(), desired_version = g.desired_version + 1
         FROM groups g
         WHERE g.tenant_id = :tenant_id AND g.id = :group_id AND m.tenant_id = :tenant_id

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from directory.membership_state import MembershipFacts, State, facts_from, state_of
+from directory.membership_state import facts_from
+from directory.standing import BY_ITSELF, Standing, standing_of
 from directory.tenancy import TenantScope, tenant_sql
 from groupseal.reasons import Reason
 
@@ -134,28 +135,6 @@ _DEVICES = tenant_sql("""
 """)
 
 
-class Standing(StrEnum):
-    """Where a membership stands, as identity providers are told."""
-
-    # Holds the group's present key.
-    COMMITTED = "committed"
-    # Will, by itself or when the person has done something: the reason says which.
-    WAITING = "waiting"
-    # The encryption service refused it.
-    REFUSED = "refused"
-    # A restore of the database left it in doubt.
-    HELD = "held"
-    # Desired, but the user is not active.
-    INACTIVE = "inactive"
-    # Not desired any more and still on the service's roster; the key is served no longer.
-    LEAVING = "leaving"
-
-
-# What passes without anybody doing anything, and what waits for the person; the rest is refused.
-_BY_ITSELF = frozenset({Reason.QUEUED, Reason.ROTATING, Reason.ENVELOPE_MISSING})
-_WAITS = _BY_ITSELF | {Reason.NO_KEY}
-
-
 class Progress(StrEnum):
     """A group or user in one word."""
 
@@ -186,12 +165,12 @@ class Tally:
     @property
     def is_moving(self) -> bool:
         """Something will change by itself."""
-        return bool(self.standings.get(Standing.LEAVING) or _BY_ITSELF & self.reasons.keys())
+        return bool(self.standings.get(Standing.LEAVING) or BY_ITSELF & self.reasons.keys())
 
     @property
     def needs_somebody(self) -> bool:
         """Something will not."""
-        return bool(self.standings.get(Standing.HELD) or self.reasons.keys() - _BY_ITSELF)
+        return bool(self.standings.get(Standing.HELD) or self.reasons.keys() - BY_ITSELF)
 
     def add(self, standing: Standing, reason: str | None, number: int, since: Any) -> None:
         """Counts memberships in."""
@@ -237,23 +216,6 @@ class MembershipProvisioning:
     reason: str | None
     since: datetime | None
     next_attempt: datetime | None
-
-
-def standing_of(facts: MembershipFacts) -> tuple[Standing, str | None] | None:
-    """Pure: standing and reason; None of what is over."""
-    if facts.held_reason is not None and facts.desired:
-        return Standing.HELD, facts.held_reason
-    match state_of(facts):
-        case State.COMMITTED, _:
-            return Standing.COMMITTED, None
-        case ((State.LEAVING | State.GONE), _) if facts.desired:
-            return Standing.INACTIVE, None
-        case State.LEAVING, _:
-            return Standing.LEAVING, None
-        case State.GONE, _:
-            return None
-        case _, reason:
-            return (Standing.WAITING if reason in _WAITS else Standing.REFUSED), reason
 
 
 def provisioning_of_groups(

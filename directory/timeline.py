@@ -15,6 +15,7 @@ class Kind(StrEnum):
     KEY_SUBMITTED = "key_submitted"
     KEY_BOUND = "key_bound"
     KEY_REFUSED = "key_refused"
+    KEY_UNBOUND = "key_unbound"
     COMMITTED = "committed"
     REMOVED = "removed"
     EPOCH_CLOSED = "epoch_closed"

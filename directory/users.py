@@ -117,8 +117,8 @@ _WANTED_AGAIN = tenant_sql("""
 """)
 
 _NOT_DESIRED = tenant_sql("""
-    UPDATE memberships SET desired = false, wanted = false, held_reason = NULL, reason = NULL,
-        desired_at = now()
+    UPDATE memberships SET desired = false, wanted = false, held_reason = NULL,
+        reason = CASE WHEN rostered THEN reason END, desired_at = now()
     WHERE tenant_id = :tenant_id AND user_id = :user_id AND desired
     RETURNING group_id
 """)

@@ -11,10 +11,10 @@ from typing import Any
 from directory.provisioning_view import (
     GroupProvisioning,
     MembershipProvisioning,
-    Standing,
     Tally,
     UserProvisioning,
 )
+from directory.standing import Standing
 
 # Returned only where `attributes` names them (RFC 7643 §2.4, returned "request").
 GROUP_DETAIL = "members"

@@ -5,7 +5,8 @@ Everything in them is readOnly: it is told, never taken.
 
 from typing import Any
 
-from directory.provisioning_view import Progress, Standing
+from directory.provisioning_view import Progress
+from directory.standing import Standing
 from scim_gateway.attributes import PROVISIONING_GROUP_SCHEMA, PROVISIONING_USER_SCHEMA
 
 

@@ -6,7 +6,7 @@ first, then applied in one transaction that compares where the copy ends.
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -43,6 +43,8 @@ class CatchUp:
     on_step: Callable[[str], None]
     # States of groups as of the copy's end, where the caller happens to know them.
     known: Mapping[bytes, GroupState]
+    # How far the service has changed its holds, by the newest head; 0 before it was read.
+    holds_version: int = field(default=0, init=False)
 
     def run(self, connection: ServiceConnection) -> LedgerState:
         """Applies everything that comes next and returns where the copy ends then.
@@ -77,6 +79,7 @@ class CatchUp:
             self._load_states(chunk, states)
             changes = _verify(verifier, chunk)
             self.on_step("entries_verified")
+            self.holds_version = chunk.holds_version
             after = LedgerState(verifier.range, verifier.last_time_ms, chunk.note)
             applier.apply(
                 changes, ChunkEnd(after, chunk.acknowledged_size), is_last=chunk.is_newest

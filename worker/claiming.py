@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from directory import due_work
-from directory.due_work import ConnectedTenant, DueGroup, SubmittedKey
+from directory.due_keys import RequestedRemoval, SubmittedKey, claim_keys, due_removals
+from directory.due_work import ConnectedTenant, DueGroup
 from directory.tenancy import TenantScope
 from directory.unit_of_work import UnitOfWork
 from worker.wiring import Wiring
@@ -18,14 +19,20 @@ class Claim:
 
     tenant: ConnectedTenant
     keys: list[SubmittedKey] = field(default_factory=list)
+    removals: list[RequestedRemoval] = field(default_factory=list)
     groups: list[DueGroup] = field(default_factory=list)
     # How many envelopes the groups may take: bounds how long the service is waited for.
     seals: int = 0
 
     @property
+    def has_keys(self) -> bool:
+        """There are keys to offer or to remove."""
+        return bool(self.keys or self.removals)
+
+    @property
     def is_empty(self) -> bool:
         """There is no reason to call the service."""
-        return not (self.keys or self.groups or self.tenant.refresh_due)
+        return not (self.has_keys or self.groups or self.tenant.refresh_due)
 
 
 def claim(wiring: Wiring, tenant_id: UUID, *, keys_first: bool) -> Claim | None:
@@ -41,14 +48,19 @@ def claim(wiring: Wiring, tenant_id: UUID, *, keys_first: bool) -> Claim | None:
             return None
         claimed = Claim(tenant)
         if tenant.keys_due and keys_first:
-            claimed.keys = due_work.claim_keys(scope, _KEYS_PER_ROUND)
-        if not claimed.keys:
+            _claim_keys(scope, claimed)
+        if not claimed.has_keys:
             _claim_groups(wiring, scope, claimed)
         if tenant.keys_due and not keys_first and not claimed.groups:
-            claimed.keys = due_work.claim_keys(scope, _KEYS_PER_ROUND)
+            _claim_keys(scope, claimed)
         due_work.need_not_be_durable(scope)
         work.commit()
     return claimed
+
+
+def _claim_keys(scope: TenantScope, claimed: Claim) -> None:
+    claimed.keys = claim_keys(scope, _KEYS_PER_ROUND)
+    claimed.removals = due_removals(scope, _KEYS_PER_ROUND)
 
 
 def _claim_groups(wiring: Wiring, scope: TenantScope, claimed: Claim) -> None:

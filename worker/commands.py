@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from directory.due_work import DueGroup, Postponed, Settled, SubmittedKey
+from directory.due_work import DueGroup, Postponed, Settled
 from encryption_api import encryption_pb2 as pb
 from groupseal.reasons import Reason
 from worker.back_off import delay_after
@@ -13,7 +13,6 @@ from worker.errors import ServiceError
 # Most ids in one message; a command goes on in the next.
 _IDS_PER_MESSAGE = 10_000
 _MOST_MISMATCHES = 3
-_WAITING_KEY = timedelta(seconds=60)
 
 
 def group_commands(group: DueGroup) -> Iterator[pb.GroupCommand]:
@@ -38,19 +37,6 @@ def group_commands(group: DueGroup) -> Iterator[pb.GroupCommand]:
             command.name.display_name = name
             command.name.identity_provider_group_id = external_id
         yield command
-
-
-def key_binding(key: SubmittedKey) -> pb.KeyBinding:
-    """The offer of one key."""
-    return pb.KeyBinding(
-        member_id=key.member,
-        suite=key.suite,
-        hpke_public_key=key.hpke_public_key,
-        signing_public_key=key.signing_public_key,
-        possession_proof=key.possession_proof,
-        endorsing_key_id=key.endorsing_key_id or b"",
-        endorsement=key.endorsement or b"",
-    )
 
 
 @dataclass(slots=True)
@@ -79,11 +65,11 @@ def group_outcomes(
         match answer.outcome:
             case pb.OUTCOME_DONE:
                 position = answer.position if answer.HasField("position") else None
-                refused = {r.member_id: _known(r.reason) for r in answer.refusals}
+                refused = {r.member_id: known_reason(r.reason) for r in answer.refusals}
                 outcomes.settled.append(Settled(group, position, refused))
             case pb.OUTCOME_DELAYED:
                 after = timedelta(milliseconds=max(answer.retry_after_ms, 100))
-                reason = _known(answer.reason or Reason.ROTATING)
+                reason = known_reason(answer.reason or Reason.ROTATING)
                 outcomes.postponed.append(Postponed(group, after, reason, failed=False, told=True))
             case pb.OUTCOME_BASE_MISMATCH:
                 count = mismatches[group.id.bytes] = mismatches.get(group.id.bytes, 0) + 1
@@ -94,7 +80,7 @@ def group_outcomes(
                 else:
                     outcomes.postponed.append(later(group, Reason.LEDGER_ORDER))
             case pb.OUTCOME_REFUSED:
-                reason = _known(answer.reason or Reason.SERVICE_REFUSED)
+                reason = known_reason(answer.reason or Reason.SERVICE_REFUSED)
                 outcomes.postponed.append(later(group, reason))
             case _:
                 raise ServiceError(Reason.MALFORMED, "the service gave an outcome without meaning")
@@ -106,37 +92,7 @@ def later(group: DueGroup, reason: str) -> Postponed:
     return Postponed(group, delay_after(group.attempts + 1), reason)
 
 
-@dataclass(slots=True)
-class KeyOutcomes:
-    """Keys that got no ledger entry, by key id; the others are decided by the ledger."""
-
-    refused: dict[bytes, str] = field(default_factory=dict)
-    waiting: dict[bytes, tuple[str, timedelta]] = field(default_factory=dict)
-
-
-def key_outcomes(
-    keys: Sequence[SubmittedKey], answers: Sequence[pb.BindMemberKeysResponse]
-) -> KeyOutcomes:
-    """Reads the outcomes, one for each key and in its order. Raises ServiceError if not so."""
-    # A key that cannot be read has no id in the answer; its member it has.
-    if [a.member_id for a in answers] != [key.member for key in keys]:
-        raise ServiceError(Reason.MALFORMED, "the service did not answer each key in order")
-    outcomes = KeyOutcomes()
-    for key, answer in zip(keys, answers, strict=True):
-        match answer.outcome:
-            case pb.BINDING_OUTCOME_REFUSED:
-                outcomes.refused[key.key_id] = _known(answer.reason or Reason.SERVICE_REFUSED)
-            case pb.BINDING_OUTCOME_BOUND:
-                # Touches only what the ledger has left as it was.
-                outcomes.waiting[key.key_id] = (Reason.QUEUED, _WAITING_KEY)
-            case pb.BINDING_OUTCOME_WAITING:
-                outcomes.waiting[key.key_id] = (_known(answer.reason or "queued"), _WAITING_KEY)
-            case _:
-                raise ServiceError(Reason.MALFORMED, "the service gave an outcome without meaning")
-    return outcomes
-
-
-def _known(reason: str) -> str:
+def known_reason(reason: str) -> str:
     """A reason code of ours: foreign text goes into no row and no log."""
     try:
         return Reason(reason)

@@ -19,6 +19,7 @@ class RawChunk:
     note: str = ""
     is_newest: bool = False
     acknowledged_size: int = 0
+    holds_version: int = 0
 
 
 def chunks(messages: Iterable[pb.ReadLedgerResponse]) -> Iterator[RawChunk]:
@@ -86,6 +87,7 @@ class _Assembly:
         chunk = self._chunk
         chunk.note, chunk.is_newest = head.head, head.newest
         chunk.acknowledged_size = head.acknowledged_size
+        chunk.holds_version = head.holds_version
         self._start()
         return chunk
 

@@ -13,7 +13,8 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from directory import due_work
-from directory.due_work import ConnectedTenant, DueGroup, Postponed, SubmittedKey
+from directory.due_keys import decide_keys, decide_removals
+from directory.due_work import DueGroup, Postponed
 from directory.ledger_copy import LedgerMovedOnError
 from directory.tenancy import TenantScope
 from directory.unit_of_work import UnitOfWork
@@ -27,11 +28,11 @@ from worker.commands import (
     GroupOutcomes,
     group_commands,
     group_outcomes,
-    key_binding,
-    key_outcomes,
     later,
 )
 from worker.errors import AuthorityError, ServiceError
+from worker.holds import HoldsFollower
+from worker.key_commands import key_messages, key_outcomes
 from worker.service_client import ServiceConnection
 from worker.tenant_lease import TenantLease
 from worker.wiring import Wiring
@@ -81,7 +82,7 @@ class _Slice:
                 return
             self._wiring.on_step("claimed")
             # Many new keys must not keep groups waiting, nor the other way round.
-            self._keys_are_next = not claimed.keys
+            self._keys_are_next = not claimed.has_keys
             if not self._round(claimed) or time.monotonic() >= self._until:
                 return
 
@@ -121,30 +122,48 @@ class _Slice:
         return again
 
     def _work(self, claimed: Claim, connection: ServiceConnection) -> bool:
-        if claimed.keys:
-            self._bind(claimed.tenant, claimed.keys, connection)
+        if claimed.has_keys:
+            self._follow(claimed, connection, self._bind(claimed, connection))
             return True
         if not claimed.groups:
-            self._catch_up(claimed, connection)
+            self._note_service_state(claimed, connection)
+            self._follow(claimed, connection, self._catch_up(claimed, connection))
             return False
         outcomes = self._command(claimed, connection)
-        self._catch_up(claimed, connection)
+        holds_version = self._catch_up(claimed, connection)
         self._finish(outcomes)
+        # After the refusals of the outcomes, which are older than the head.
+        self._follow(claimed, connection, holds_version)
         self._wiring.on_step("finished")
         is_full = len(claimed.groups) >= self._wiring.settings.worker_groups_per_round
         return outcomes.has_mismatch or is_full
 
-    def _bind(
-        self, tenant: ConnectedTenant, keys: list[SubmittedKey], connection: ServiceConnection
-    ) -> None:
+    def _bind(self, claimed: Claim, connection: ServiceConnection) -> int:
+        keys, removals = claimed.keys, claimed.removals
         self._wiring.on_step("keys_sent")
-        answers = connection.bind_member_keys(tenant.ledger.head, [key_binding(k) for k in keys])
+        answers = connection.bind_member_keys(
+            claimed.tenant.ledger.head, list(key_messages(keys, removals))
+        )
         self._wiring.on_step("keys_answered")
-        outcomes = key_outcomes(keys, answers)
-        CatchUp(self._wiring.engine, tenant, self._wiring.on_step, {}).run(connection)
+        outcomes = key_outcomes(keys, removals, answers)
+        holds_version = self._catch_up(claimed, connection)
         with UnitOfWork(self._wiring.engine) as work:
-            scope = TenantScope(work.connection, tenant.id)
-            due_work.decide_keys(scope, outcomes.refused, outcomes.waiting)
+            scope = TenantScope(work.connection, claimed.tenant.id)
+            decide_keys(scope, outcomes.keys)
+            decide_removals(scope, outcomes.removals)
+            work.commit()
+        return holds_version
+
+    def _follow(self, claimed: Claim, connection: ServiceConnection, newest: int) -> None:
+        follower = HoldsFollower(self._wiring.engine, self._tenant_id)
+        follower.follow(connection, claimed.tenant.holds_version, newest)
+
+    def _note_service_state(self, claimed: Claim, connection: ServiceConnection) -> None:
+        """What the service says of itself, while there is nothing else to do."""
+        said = connection.get_organisation()
+        with UnitOfWork(self._wiring.engine) as work:
+            scope = TenantScope(work.connection, claimed.tenant.id)
+            due_work.note_service_state(scope, frozen=said.frozen, policy_fault=said.policy_fault)
             work.commit()
 
     def _command(self, claimed: Claim, connection: ServiceConnection) -> GroupOutcomes:
@@ -165,10 +184,13 @@ class _Slice:
         outcomes.settled += unheard
         return outcomes
 
-    def _catch_up(self, claimed: Claim, connection: ServiceConnection) -> None:
+    def _catch_up(self, claimed: Claim, connection: ServiceConnection) -> int:
+        """Returns how far the service has changed its holds, by the newest head."""
         known = {group.id.bytes: group.state for group in claimed.groups if group.state}
         wiring = self._wiring
-        CatchUp(wiring.engine, claimed.tenant, wiring.on_step, known).run(connection)
+        reader = CatchUp(wiring.engine, claimed.tenant, wiring.on_step, known)
+        reader.run(connection)
+        return reader.holds_version
 
     def _finish(self, outcomes: GroupOutcomes) -> None:
         with UnitOfWork(self._wiring.engine) as work:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import grpc
 
@@ -21,11 +21,14 @@ from worker.service_errors import translated
 
 # What sealing takes at the very most, so that a large group is not taken for a hanging service.
 _SECONDS_PER_SEAL = 0.001
+# The service may have to open and verify evidence, against keys that it has to fetch first.
+_SECONDS_PER_KEY = 0.02
 # Below the job's own limit (directory.wake_up).
 _MOST_SECONDS = 150.0
 _MOST_MESSAGE_BYTES = 16 * 1024 * 1024
 
 _Message = TypeVar("_Message")
+_Received_co = TypeVar("_Received_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +103,12 @@ class ServiceConnection:
             raise translated(error) from error
 
     def bind_member_keys(
-        self, known_head: str, keys: Sequence[pb.KeyBinding]
+        self, known_head: str, messages: Sequence[pb.BindMemberKeysRequest]
     ) -> list[pb.BindMemberKeysResponse]:
-        """Offers keys and collects their outcomes."""
+        """Offers keys, passes on requests to remove one, and collects the outcomes."""
         header = pb.BindMemberKeysRequest(header=pb.CallHeader(known_head=known_head))
-        requests = _stream(header, (pb.BindMemberKeysRequest(binding=key) for key in keys))
-        timeout = min(self._timeout + len(keys) * _SECONDS_PER_SEAL, _MOST_SECONDS)
+        requests = _stream(header, messages)
+        timeout = min(self._timeout + len(messages) * _SECONDS_PER_KEY, _MOST_SECONDS)
         try:
             return list(self._stub.BindMemberKeys(requests, timeout=timeout))
         except grpc.RpcError as error:
@@ -114,7 +117,15 @@ class ServiceConnection:
     def read_ledger(self, from_position: int, known_head: str) -> Iterator[pb.ReadLedgerResponse]:
         """Streams the ledger from a position; ends if nothing comes for the time of a call."""
         request = pb.ReadLedgerRequest(from_position=from_position, known_head=known_head)
-        call = self._stub.ReadLedger(request, timeout=_MOST_SECONDS)
+        yield from self._progressing(self._stub.ReadLedger(request, timeout=_MOST_SECONDS))
+
+    def list_holds(self, since_version: int) -> Iterator[pb.ListHoldsResponse]:
+        """Streams the holds that changed after a version, in the order of their versions."""
+        request = pb.ListHoldsRequest(since_version=since_version)
+        yield from self._progressing(self._stub.ListHolds(request, timeout=_MOST_SECONDS))
+
+    def _progressing(self, call: "_Streaming[_Message]") -> Iterator[_Message]:
+        """A stream's messages. Raises ServiceError, also if none comes for the time of a call."""
         with _ProgressWatch(call, self._timeout) as watch:
             while True:
                 watch.expect()
@@ -128,10 +139,18 @@ class ServiceConnection:
                 yield message
 
 
+class _Streaming(Protocol[_Received_co]):
+    """An answer of many messages."""
+
+    def __next__(self) -> _Received_co: ...
+
+    def cancel(self) -> bool: ...
+
+
 class _ProgressWatch:
     """Cancels a call that is expected to make progress and does not."""
 
-    def __init__(self, call: grpc.RpcContext, seconds: float) -> None:
+    def __init__(self, call: _Streaming[object], seconds: float) -> None:
         self._call = call
         self._seconds = seconds
         self._expected_by: float | None = None

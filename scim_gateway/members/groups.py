@@ -22,10 +22,9 @@ from scim_gateway.members.scope import (
     answer,
     encoded,
     identifier,
+    key_id_from,
     member_request,
 )
-
-_KEY_ID_LENGTH = 32
 
 
 class GroupRoutes:
@@ -106,13 +105,7 @@ def history(group_id: str) -> Response:
 
 
 def _key_id() -> bytes:
-    try:
-        key_id = bytes.fromhex(request.args.get("key_id", ""))
-    except ValueError:
-        key_id = b""
-    if len(key_id) != _KEY_ID_LENGTH:
-        raise MemberError(400, Reason.MALFORMED, "key_id must be 64 hexadecimal digits")
-    return key_id
+    return key_id_from(request.args.get("key_id", ""), "key_id")
 
 
 def _not_granted(call: MemberRequest, group_id: str) -> MemberError:

@@ -26,9 +26,15 @@ def organisation() -> Response:
             "organisation_id": str(found.id),
             "signing_public_key": encoded(found.signing_public_key),
             "fingerprint": fingerprint(found.signing_public_key),
+            # As the ledger last said it; null before it was read. A client that must not believe
+            # the vendor reads it there.
             "trust_mode": found.trust_mode,
+            "issuer": found.issuer,
+            "client_id": found.client_id,
+            "subject_claim": found.subject_claim,
+            "membership_check": found.membership_check,
             # In mode pin the vendor's word decides whose key a key is.
-            "vendor_trusted": found.trust_mode == "pin",
+            "vendor_trusted": found.trust_mode in {None, "pin"},
         }
     )
 

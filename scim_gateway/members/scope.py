@@ -14,6 +14,7 @@ from directory.member_view import Organisation, organisation
 from directory.memberships import canonical_uuid
 from directory.tenancy import TenantScope
 from directory.unit_of_work import UnitOfWork
+from groupseal.encoding import HASH_LENGTH
 from groupseal.reasons import Reason
 from scim_gateway.bearer_auth import bearer_token
 from scim_gateway.errors import UnauthorizedError
@@ -75,6 +76,17 @@ def identifier(text: str) -> UUID:
     if canonical is None:
         raise MemberError(404, "not_found", "there is no group with this id")
     return UUID(canonical)
+
+
+def key_id_from(text: str, name: str) -> bytes:
+    """A key id out of an address. Raises MemberError (400), which calls it `name`."""
+    try:
+        key_id = bytes.fromhex(text) if text.isalnum() else b""
+    except ValueError:
+        key_id = b""
+    if len(key_id) != HASH_LENGTH:
+        raise MemberError(400, Reason.MALFORMED, f"{name} must be 64 hexadecimal digits")
+    return key_id
 
 
 def encoded(data: bytes) -> str:

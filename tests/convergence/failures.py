@@ -114,10 +114,13 @@ class _Lossy(ServiceConnection):
         self._lose("reconcile_groups")
         return answers
 
+    def get_organisation(self) -> pb.GetOrganisationResponse:
+        return self.inner.get_organisation()
+
     def bind_member_keys(
-        self, known_head: str, keys: Sequence[pb.KeyBinding]
+        self, known_head: str, messages: Sequence[pb.BindMemberKeysRequest]
     ) -> list[pb.BindMemberKeysResponse]:
-        answers = self.inner.bind_member_keys(known_head, keys)
+        answers = self.inner.bind_member_keys(known_head, messages)
         self._lose("bind_member_keys")
         return answers
 
@@ -125,6 +128,12 @@ class _Lossy(ServiceConnection):
         for number, message in enumerate(self.inner.read_ledger(from_position, known_head)):
             if number == self._messages:
                 self._lose("read_ledger")
+            yield message
+
+    def list_holds(self, since_version: int) -> Iterator[pb.ListHoldsResponse]:
+        for number, message in enumerate(self.inner.list_holds(since_version)):
+            if number == self._messages:
+                self._lose("list_holds")
             yield message
 
     def _lose(self, call: str) -> None:

@@ -36,7 +36,7 @@ _some = st.sets(_user, min_size=1, max_size=3)
 _few = st.sets(_user, max_size=2)
 _any = st.sets(_user, max_size=MOST_USERS)
 _group = st.integers(0, MOST_GROUPS - 1)
-_CALLS = ("reconcile_groups", "bind_member_keys", "read_ledger")
+_CALLS = ("reconcile_groups", "bind_member_keys", "read_ledger", "list_holds")
 # A late worker that holds the copy's lock would only be waited for.
 LATE_STEPS = ("claimed", "commands_sent", "outcomes_received", "entries_verified", "applied")
 _late = st.sampled_from(LATE_STEPS)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from directory.membership_state import MembershipFacts
-from directory.provisioning_view import Standing, standing_of
+from directory.standing import Standing, standing_of
 from groupseal.reasons import Reason
 from scim_gateway.attributes import PROVISIONING_GROUP_SCHEMA as GROUP
 from scim_gateway.attributes import PROVISIONING_USER_SCHEMA as USER
