@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -34,7 +34,8 @@ from encryption_service.offers import OfferReader
 from encryption_service.policy.policy_file import PolicyFile
 from encryption_service.progress import Position, Progress
 from encryption_service.reconcile import Answer, Outcome
-from encryption_service.server_identity import CertificateSource, ServerCertificate
+from encryption_service.server_credentials import server_credentials
+from encryption_service.server_identity import CertificateSource
 from encryption_service.settings import ServiceSettings
 from encryption_service.store import Store, snapshot
 from encryption_service.writer import Writer
@@ -322,49 +323,9 @@ def make_server(
     names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     try:
-        server.add_secure_port(settings.listen, _credentials(settings, certificates))
+        server.add_secure_port(settings.listen, server_credentials(certificates))
     except RuntimeError as error:
         raise SettingsError(
             f"GROUPSEAL_SERVICE_LISTEN: {settings.listen} cannot be bound; is it in use?"
         ) from error
     return server
-
-
-def _credentials(
-    settings: ServiceSettings, certificates: CertificateSource
-) -> grpc.ServerCredentials:
-    """Asks for a client certificate of the vendor's authority, whose file may be renewed."""
-
-    def configuration(certificate: ServerCertificate) -> grpc.ServerCertificateConfiguration:
-        return grpc.ssl_server_certificate_configuration(
-            [(certificate.private_key.reveal(), certificate.chain)],
-            root_certificates=_vendor_authority(settings),
-        )
-
-    authority = _vendor_authority(settings)
-
-    def renewed() -> Any:  # its stubs forget that None means `as before`
-        nonlocal authority
-        certificate = certificates.renewed()
-        try:
-            present = _vendor_authority(settings)
-        except SettingsError:
-            present = authority
-        if certificate is None and present == authority:
-            return None
-        authority = present
-        return configuration(certificate or certificates.current)
-
-    return grpc.dynamic_ssl_server_credentials(
-        configuration(certificates.current), renewed, require_client_authentication=True
-    )
-
-
-def _vendor_authority(settings: ServiceSettings) -> bytes:
-    try:
-        return settings.vendor_ca_file.read_bytes()
-    except OSError as error:
-        raise SettingsError(
-            f"GROUPSEAL_SERVICE_VENDOR_CA_FILE names {settings.vendor_ca_file}, which cannot be "
-            f"read ({error.strerror})"
-        ) from error

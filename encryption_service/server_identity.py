@@ -1,12 +1,14 @@
 """The server's certificate and the identity document that the vendor pins.
 
 Certificates come from the service's own authority, and are renewed while it serves; or from
-files, which are read again when they change.
+files, which are read again when they change, as the vendor's authority is.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,9 +19,12 @@ from encryption_service.keyset import Keyset
 from encryption_service.ledger_store import Clock
 from encryption_service.secret_bytes import SecretBytes
 from encryption_service.server_authority import make_server_certificate
-from encryption_service.settings import StoreSettings
+from encryption_service.settings import ServiceSettings, StoreSettings
+from encryption_service.vendor_authority import VendorAuthority, read_vendor_authority
 from groupseal.identifiers import identifier_to_text
 from groupseal.pairing import ServiceIdentity
+
+_Renewable = TypeVar("_Renewable", "ServerCertificate", VendorAuthority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,43 +63,92 @@ def identity_document(settings: StoreSettings, keyset: Keyset) -> ServiceIdentit
     )
 
 
-class CertificateSource:
-    """The certificate to serve with, now."""
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a new connection meets: the server's certificate, and who may issue the client's."""
 
-    def __init__(self, settings: StoreSettings, keyset: Keyset, clock: Clock) -> None:
+    certificate: ServerCertificate
+    vendor_authority: VendorAuthority
+
+
+class CertificateSource:
+    """The certificates to serve with, now. May be asked from any thread."""
+
+    def __init__(self, settings: ServiceSettings, keyset: Keyset, clock: Clock) -> None:
         """Raises CertificateError."""
         self._settings = settings
         self._keyset = keyset
         self._name = server_name(settings, keyset.organisation)
         self._clock = clock
         self._lock = threading.Lock()
-        self._current = self._make()
+        self._presented = Presented(self._make(), read_vendor_authority(settings.vendor_ca_file))
+        self._file_faults: tuple[str, ...] = ()
+
+    @property
+    def presented(self) -> Presented:
+        """As of the last look."""
+        return self._presented
 
     @property
     def current(self) -> ServerCertificate:
-        return self._current
+        return self._presented.certificate
 
-    def renewed(self) -> ServerCertificate | None:
-        """A new certificate, if the current one shall be replaced; called for each connection.
+    @property
+    def fault(self) -> str:
+        """Why newer files are not in force, or that a certificate in force has ended; or empty."""
+        now_ms, presented = self._clock(), self._presented
+        ended = [
+            f"the {what} has ended: renew it"
+            for what, not_after_ms in (
+                ("server's certificate", presented.certificate.not_after_ms),
+                ("vendor's authority", presented.vendor_authority.not_after_ms),
+            )
+            if not_after_ms <= now_ms
+        ]
+        return "; ".join([*self._file_faults, *ended])
 
-        An own one is replaced after half its life; one from files when the files differ. Files
-        that cannot be used leave the current one in place.
+    def refresh(self) -> Presented:
+        """Looks at the files, and whether an own certificate is due; for each connection.
+
+        An own certificate is replaced after half its life, one from files when they differ. Files
+        that cannot be used leave what is in force in place, and are a `fault`.
         """
         with self._lock:
-            if self._settings.server_certificate_file:
-                try:
-                    made = self._make()
-                except CertificateError:
-                    return None
-                if made.chain == self._current.chain:
-                    return None
-            else:
-                half = (self._current.not_before_ms + self._current.not_after_ms) // 2
-                if self._clock() < half:
-                    return None
-                made = self._make()
-            self._current = made
-            return made
+            faults: list[str] = []
+            present = self._presented
+            certificate = self._refreshed(self._newer_certificate, present.certificate, faults)
+            authority = self._refreshed(
+                lambda: read_vendor_authority(self._settings.vendor_ca_file),
+                present.vendor_authority,
+                faults,
+            )
+            self._file_faults = tuple(faults)
+            if (certificate, authority) != (present.certificate, present.vendor_authority):
+                self._presented = Presented(certificate, authority)
+            return self._presented
+
+    def _refreshed(
+        self, read: Callable[[], _Renewable], kept: _Renewable, faults: list[str]
+    ) -> _Renewable:
+        try:
+            found = read()
+        except CertificateError as error:
+            faults.append(f"{error}; the last good one is kept")
+            return kept
+        if found.not_after_ms <= self._clock() < kept.not_after_ms:
+            faults.append(
+                "a certificate that was put into place has ended already; the last good one is kept"
+            )
+            return kept
+        return found
+
+    def _newer_certificate(self) -> ServerCertificate:
+        """Of files always as they are; an own one only when half of its life is over."""
+        current = self._presented.certificate
+        half_ms = (current.not_before_ms + current.not_after_ms) // 2
+        if not self._settings.server_certificate_file and self._clock() < half_ms:
+            return current
+        return self._make()
 
     def _make(self) -> ServerCertificate:
         if self._settings.server_certificate_file and self._settings.server_key_file:
@@ -165,7 +219,8 @@ def _with_validity(
 
 def _leaf(chain: bytes) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(chain)
+        # All of them, so that a broken one further down is noticed here and not by gRPC.
+        return x509.load_pem_x509_certificates(chain)[0]
     except ValueError as error:
         raise CertificateError(
             "one of GROUPSEAL_SERVICE_SERVER_CERTIFICATE_FILE and GROUPSEAL_SERVICE_SERVER_CA_FILE "
