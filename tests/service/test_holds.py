@@ -32,6 +32,12 @@ def service(tmp_path: Path, policy: PolicyOnDisk) -> Iterator[ServiceProcess]:
         assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.fixture
+def vendor(service: ServiceProcess) -> Iterator[Vendor]:
+    with service.channel() as channel:
+        yield Vendor(channel).read()
+
+
 def named(name: str) -> dict[str, Any]:
     return {"name": pb.GroupName(display_name=name)}
 
