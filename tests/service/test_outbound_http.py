@@ -295,6 +295,7 @@ class TestAddresses:
         assert not private_allowed(ipaddress.ip_address(text))
 
     @given(st.ip_addresses(v=4))
+    @settings(deadline=None)
     def test_a_mapped_address_is_judged_as_what_it_stands_for(
         self, address: ipaddress.IPv4Address
     ) -> None:
@@ -303,6 +304,7 @@ class TestAddresses:
             assert rule(mapped) == rule(address)
 
     @given(st.ip_addresses())
+    @settings(deadline=None)
     def test_what_is_public_is_allowed_where_private_is(self, address: Address) -> None:
         assert private_allowed(address) or not public_only(address)
 

@@ -1,4 +1,4 @@
-"""The provider changes its keys, is away, or says what a provider must not say."""
+"""The provider changes its keys, or is away."""
 
 import json
 import threading
@@ -12,10 +12,7 @@ from encryption_service.oidc.discovery import ProviderError
 from encryption_service.oidc.errors import EvidenceError
 from encryption_service.oidc.id_token import Header
 from encryption_service.oidc.provider import ProviderKeys
-from encryption_service.oidc.signing_keys import (
-    SigningKey,
-    read_key_set,
-)
+from encryption_service.oidc.signing_keys import SigningKey, read_key_set
 from groupseal.reasons import Reason
 from tests.support.at_once import at_once
 from tests.support.evidence_makers import Enrolment, Service, TestClock, refusal
