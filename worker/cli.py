@@ -67,24 +67,27 @@ def _work(redis_url: str) -> None:
 @click.command()
 def sweeper() -> None:
     """Wake workers for what no job is on its way for, until SIGTERM or SIGINT."""
+    from contextlib import ExitStack
     from datetime import timedelta
 
     from directory.database import make_engine
     from directory.wake_up import make_redis
     from worker import logs
-    from worker.settings import SweeperSettings, read_settings
+    from worker.settings import WatchingSettings, read_settings
     from worker.sweeper import Sweeper
+    from worker.wiring import watching
 
-    settings = _or_usage_error(lambda: read_settings(SweeperSettings))
+    settings = _or_usage_error(lambda: read_settings(WatchingSettings))
     logs.configure(settings.log_level)
-    engine = make_engine(settings.database_url, pool_size=1, application="groupseal sweeper")
-    redis = make_redis(settings.redis_url)
-    try:
+    stop = StopSignals()
+    with ExitStack() as open_parts:
+        engine = make_engine(settings.database_url, pool_size=1, application="groupseal sweeper")
+        open_parts.callback(engine.dispose)
+        redis = make_redis(settings.redis_url)
+        open_parts.callback(redis.close)
+        open_parts.enter_context(watching(settings))
         refresh = timedelta(seconds=settings.ledger_refresh)
-        Sweeper(engine, redis, settings.sweep_interval, refresh).run(StopSignals().wait)
-    finally:
-        redis.close()
-        engine.dispose()
+        Sweeper(engine, redis, settings.sweep_interval, refresh).run(stop.wait)
 
 
 @click.command("create")

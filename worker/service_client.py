@@ -40,26 +40,36 @@ class ServiceTarget:
     certificate: ClientCertificate
 
 
+def channel_credentials(target: ServiceTarget) -> grpc.ChannelCredentials:
+    """Mutual TLS: the pinned authority on one side, the tenant's certificate on the other."""
+    return grpc.ssl_channel_credentials(
+        root_certificates=target.identity.server_ca.encode(),
+        private_key=target.certificate.private_key,
+        certificate_chain=target.certificate.certificate,
+    )
+
+
+def channel_options(identity: ServiceIdentity) -> list[tuple[str, str | int]]:
+    """What every channel to a service has in common."""
+    return [
+        ("grpc.ssl_target_name_override", identity.server_name),
+        ("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _MOST_MESSAGE_BYTES),
+        # When to try again is decided by us, not by the channel.
+        ("grpc.enable_retries", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+
+
 class ServiceConnection:
     """A kept channel to one service. Not for use after a ServiceError: open another."""
 
     def __init__(self, target: ServiceTarget, timeout: float) -> None:
         self._identity = target.identity
         self._timeout = timeout
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=target.identity.server_ca.encode(),
-            private_key=target.certificate.private_key,
-            certificate_chain=target.certificate.certificate,
+        self._channel = grpc.secure_channel(
+            target.address, channel_credentials(target), channel_options(target.identity)
         )
-        options: list[tuple[str, str | int]] = [
-            ("grpc.ssl_target_name_override", target.identity.server_name),
-            ("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", _MOST_MESSAGE_BYTES),
-            # When to try again is decided in the database, not by the channel.
-            ("grpc.enable_retries", 0),
-            ("grpc.use_local_subchannel_pool", 1),
-        ]
-        self._channel = grpc.secure_channel(target.address, credentials, options)
         self._stub = pb_grpc.EncryptionServiceStub(self._channel)
 
     def __enter__(self) -> Self:

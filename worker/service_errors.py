@@ -43,6 +43,20 @@ def translated(error: Exception, *, timed_out: bool = False) -> ServiceError:
     )
 
 
+def translated_async(error: grpc.aio.AioRpcError) -> ServiceError:
+    """The same for a call on an event loop; whatever it is, it is tried again."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return ServiceTimeoutError("the encryption service did not answer in time")
+    if any(sign in details for sign in _WRONG_CERTIFICATE):
+        return UnpinnedServiceError("the server's certificate is not of the pinned authority")
+    if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
+        return ServiceUnavailableError("the encryption service cannot be reached")
+    return ServiceError(
+        Reason.SERVICE_REFUSED, f"the encryption service refused the call with {code.name}"
+    )
+
+
 def _reason_of(error: grpc.Call) -> Reason | None:
     """The reason code that the service attached (google.rpc.ErrorInfo), if it is one we know."""
     try:

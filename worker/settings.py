@@ -32,6 +32,21 @@ class SweeperSettings(DirectorySettings):
     """GROUPSEAL_LEDGER_REFRESH: seconds after which an idle tenant's ledger is read again."""
 
 
+class WatchingSettings(SweeperSettings):
+    """The settings of `groupseal sweeper`, with what it watches ledgers with."""
+
+    watch_ledgers: bool = True
+    """GROUPSEAL_WATCH_LEDGERS: whether idle tenants' services are watched. Without it, and without
+    GROUPSEAL_AUTHORITY_DIR, their news waits for GROUPSEAL_LEDGER_REFRESH."""
+    watch_most: Annotated[int, Field(ge=1, le=20_000)] = 2_000
+    """GROUPSEAL_WATCH_MOST: most tenants that one process watches, each over a channel of its
+    own."""
+    authority_dir: Path | None = None
+    """GROUPSEAL_AUTHORITY_DIR: the folder made by `groupseal authority create`."""
+    call_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """GROUPSEAL_CALL_TIMEOUT: seconds without progress after which a call is given up."""
+
+
 class WorkerSettings(PairingSettings, SweeperSettings):
     """The settings of `groupseal worker`."""
 

@@ -2,10 +2,12 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from psycopg import Connection
 from psycopg.types.array import ListBinaryDumper
 from redis import Redis
@@ -15,7 +17,10 @@ from directory.database import make_engine
 from directory.wake_up import make_redis
 from worker.client_certificates import Authority
 from worker.service_connections import ServiceConnections
-from worker.settings import WorkerSettings
+from worker.settings import WatchingSettings, WorkerSettings
+from worker.watcher import LedgerWatcher, WatcherSettings
+
+_log = structlog.get_logger(__name__)
 
 
 def _no_step(_: str) -> None:
@@ -70,3 +75,27 @@ def make_wiring(settings: WorkerSettings) -> Wiring:
         services=ServiceConnections(Authority(settings.authority_dir), settings.call_timeout),
         owner=f"{socket.gethostname()}:{os.getpid()}",
     )
+
+
+@contextmanager
+def watching(settings: WatchingSettings) -> Iterator[None]:
+    """Watches the tenants' ledgers meanwhile, unless the settings say otherwise."""
+    if not settings.watch_ledgers or settings.authority_dir is None:
+        _log.info("ledgers_not_watched", refresh_seconds=settings.ledger_refresh)
+        yield
+        return
+    engine = make_engine(settings.database_url, pool_size=2, application="groupseal watcher")
+    redis = make_redis(settings.redis_url)
+    watcher = LedgerWatcher(
+        engine,
+        redis,
+        Authority(settings.authority_dir),
+        WatcherSettings(timeout=settings.call_timeout, most=settings.watch_most),
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+        redis.close()
+        engine.dispose()
