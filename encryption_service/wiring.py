@@ -134,9 +134,8 @@ class Service:
             policy=policy,
             clock=clock,
         )
-        socket = AdminSocket(
-            admin_socket_path(settings.data_dir), AdminCommands(administration).answer
-        )
+        commands = AdminCommands(administration, fingerprint=fingerprint(keyset.signing_public_key))
+        socket = AdminSocket(admin_socket_path(settings.data_dir), commands.answer)
         socket.start()
         self._stops.append(socket.stop)
         self._serve(store, keyset, core, policy, http)

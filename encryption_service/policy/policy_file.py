@@ -142,9 +142,12 @@ def read_policy_file(path: Path) -> bytes:
     try:
         # O_NONBLOCK: a named pipe would otherwise hold the thread for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise PolicyError.of("it is no regular file")
-            return file.read(MAX_BYTES + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise PolicyError.of(f"it cannot be read ({error.strerror}): put it back") from error
