@@ -43,7 +43,7 @@ from encryption_service.wrap_pool import WrapPool
 from encryption_service.writer import Writer
 from groupseal.identifiers import fingerprint, identifier_to_text
 from groupseal.reasons import Reason
-from groupseal.trust import TrustMode
+from groupseal.trust import MembershipCheck, TrustMode
 
 _log = structlog.get_logger(__name__)
 _GRACE_SECONDS = 5.0
@@ -220,7 +220,7 @@ class Service:
             cache_ms=int(settings.membership_cache_seconds * 1000),
             audit_ms=int(settings.membership_audit_seconds * 1000),
             recheck_ms=int(settings.membership_recheck_seconds * 1000),
-            mode=settings.trust.membership_check,
+            enforce=settings.trust.membership_check is MembershipCheck.ENFORCE,
         )
 
     def _record_settings(self, connection: sqlite3.Connection, policy: PolicyFile) -> None:
