@@ -40,8 +40,8 @@ class Answerer:
 
         May be called again with the same question after an error: it goes on where it was.
         """
-        if question.source_group_id is None:
-            found = self._find(question.group_name)
+        if question.source_group_id is None or not question.subjects:
+            found = self._find(question)
             if isinstance(found, Reason):
                 self._events.group_not_found(question.group, found)
                 return found
@@ -56,8 +56,13 @@ class Answerer:
         self._events.answered(question.group)
         return None
 
-    def _find(self, name: str) -> SourceGroup | Reason:
-        match self._source.find_groups(name):
+    def _find(self, question: Question) -> SourceGroup | Reason:
+        """By its id, or else by its exact name."""
+        if question.source_group_id is not None:
+            return self._source.group(question.source_group_id) or Reason.GROUP_NOT_AT_SOURCE
+        if not question.group_name:
+            return Reason.GROUP_NOT_AT_SOURCE
+        match self._source.find_groups(question.group_name):
             case [found]:
                 return found
             case []:

@@ -22,6 +22,7 @@ from encryption_service.membership.questions import Listing
 from encryption_service.membership.source import (
     Clock,
     MembershipSource,
+    SourceGroup,
     SourceGroupMissingError,
     SourceRefusedError,
     SourceUnavailableError,
@@ -29,7 +30,6 @@ from encryption_service.membership.source import (
 )
 from encryption_service.membership.source_health import SourceHealth
 from groupseal.reasons import Reason
-from groupseal.trust import MembershipCheck
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -74,10 +74,10 @@ class Auditor:
         cache: VerdictCache,
         health: SourceHealth,
         clock: Clock,
-        mode: MembershipCheck,
+        enforce: bool,
     ) -> None:
         self._source, self._events, self._cache = source, events, cache
-        self._health, self._clock, self._mode = health, clock, mode
+        self._health, self._clock, self._enforce = health, clock, enforce
         self._one_at_a_time = threading.Lock()
         self._findings: dict[bytes, Finding] = {}
         self._listing: Listing | None = None
@@ -170,19 +170,16 @@ class Auditor:
 
     def _audit(self, group: AuditedGroup, wait: Wait | None) -> int:
         """How many left. Raises SourceUnavailableError."""
+        left: list[bytes] = []
         try:
             listed = self._read(group, wait)
+            missing = [m for m in group.members if m[1] and m[1] not in listed]
+            for start in range(0, len(missing), _CONFIRMED_AT_ONCE):
+                left += self._take_off(group, missing[start : start + _CONFIRMED_AT_ONCE], wait)
         except SourceGroupMissingError:
             self._report(group, Reason.GROUP_NOT_AT_SOURCE, [])
             self._events.group_not_found(group.group, Reason.GROUP_NOT_AT_SOURCE)
-            return 0
-        missing = [m for m in group.members if m[1] and m[1] not in listed]
-        left: list[bytes] = []
-        for start in range(0, len(missing), _CONFIRMED_AT_ONCE):
-            confirmed = self._confirm(group, missing[start : start + _CONFIRMED_AT_ONCE], wait)
-            left += confirmed
-            if confirmed and self._mode is MembershipCheck.ENFORCE:
-                self._events.left_at_source(group.group, confirmed)
+            return len(left)
         self._report(group, Reason.NOT_IN_SOURCE_GROUP, left)
         self.members_left += len(left)
         return len(left)
@@ -190,13 +187,14 @@ class Auditor:
     def _read(self, group: AuditedGroup, wait: Wait | None) -> Collection[str]:
         """Everybody in the group at the source. Raises SourceGroupMissingError."""
         group_id = group.source_group_id
-        if self._listing is not None and self._listing.source_group_id == group_id:
-            return self._listing.subjects  # the group came in several parts
-        self._listing = None
-        found = self._ask(lambda: self._source.group(group_id), wait)
-        if found is None:
-            raise SourceGroupMissingError(group_id)
-        if found.name != group.name:
+        listed, self._listing = self._listing, None
+        if listed and (self._last_group, listed.source_group_id) == (group.group, group_id):
+            self._listing = listed  # the group came in several parts
+            return listed.subjects
+        found = self._group(group_id, wait)
+        earlier = self._findings.get(group.group)
+        was_gone = earlier is not None and earlier.reason is Reason.GROUP_NOT_AT_SOURCE
+        if found.name != group.name or was_gone:
             self._events.group_found(group.group, found)
         listing = Listing(group_id, self._clock(), self._source.members(group_id))
         while (page := self._ask(lambda: next(listing.pages, None), wait)) is not None:
@@ -205,22 +203,33 @@ class Auditor:
         self._listing = listing
         return listing.subjects
 
-    def _confirm(
+    def _group(self, group_id: str, wait: Wait | None) -> SourceGroup:
+        """Raises SourceGroupMissingError."""
+        found = self._ask(lambda: self._source.group(group_id), wait)
+        if found is None:
+            raise SourceGroupMissingError("the group is not at the source")
+        return found
+
+    def _take_off(
         self, group: AuditedGroup, missing: Sequence[tuple[bytes, str]], wait: Wait | None
     ) -> list[bytes]:
         """Those of whom the source says so once more, by a request for each."""
         group_id = group.source_group_id
-        left: list[bytes] = []
-        for member, subject in missing:
+        verdicts: dict[str, Verdict] = {}
+        for _, subject in missing:
 
             def is_in(subject: str = subject) -> bool:
                 return self._source.is_member(group_id, subject)
 
-            verdict = Verdict.YES if self._ask(is_in, wait) else Verdict.NO
+            verdicts[subject] = Verdict.YES if self._ask(is_in, wait) else Verdict.NO
+        # Nobody is in a group that was deleted since it was listed.
+        self._group(group_id, wait)
+        for subject, verdict in verdicts.items():
             # Before anybody acts on it: an older yes must not let the member in again.
             self._cache.put(group_id, subject, verdict)
-            if verdict is Verdict.NO:
-                left.append(member)
+        left = [member for member, subject in missing if verdicts[subject] is Verdict.NO]
+        if left and self._enforce:
+            self._events.left_at_source(group.group, left)
         return left
 
     def _report(self, group: AuditedGroup, reason: Reason, members: Sequence[bytes]) -> None:
@@ -236,7 +245,7 @@ class Auditor:
             group=_text(group.group),
             reason=reason.value,
             members=len(members),
-            mode=self._mode.name.lower(),
+            enforced=self._enforce,
         )
 
 

@@ -23,7 +23,6 @@ from encryption_service.membership.source import (
 )
 from encryption_service.membership.source_health import SourceHealth
 from groupseal.reasons import Reason
-from groupseal.trust import MembershipCheck
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +41,8 @@ class MembershipStatus:
     """For metrics and the operator."""
 
     source: str
-    mode: MembershipCheck
+    # False: it is observed only, and nobody is taken off.
+    enforced: bool
     last_success_ms: int | None
     # The end of the last audit in which no group failed.
     last_audit_ms: int | None
@@ -59,7 +59,11 @@ class MembershipStatus:
 
 
 class MembershipChecker:
-    """Asks one source for all groups. `start` and `stop` it once."""
+    """Asks one source for all groups. `start` and `stop` it once.
+
+    With `enforce`, whom an audit finds to have left is told to `left_at_source`; otherwise it only
+    shows among the findings.
+    """
 
     def __init__(
         self,
@@ -70,10 +74,10 @@ class MembershipChecker:
         cache_ms: int,
         audit_ms: int,
         recheck_ms: int,
-        mode: MembershipCheck = MembershipCheck.ENFORCE,
+        enforce: bool = True,
     ) -> None:
         self._source, self._events, self._clock = source, events, clock
-        self._audit_ms, self._recheck_ms, self._mode = audit_ms, recheck_ms, mode
+        self._audit_ms, self._recheck_ms, self._enforce = audit_ms, recheck_ms, enforce
         self._cache = VerdictCache(clock, cache_ms, recheck_ms)
         self._health = SourceHealth(clock)
         self._questions = QuestionQueue(clock)
@@ -82,7 +86,7 @@ class MembershipChecker:
             source, events, cache=self._cache, clock=clock, stopping=self._stopping.is_set
         )
         self._auditor = Auditor(
-            source, events, cache=self._cache, health=self._health, clock=clock, mode=mode
+            source, events, cache=self._cache, health=self._health, clock=clock, enforce=enforce
         )
         self._threads: list[threading.Thread] = []
 
@@ -114,7 +118,8 @@ class MembershipChecker:
     ) -> None:
         """Has those without a fresh verdict asked about; an event tells when there is news.
 
-        Without the source's id, the group is looked up by its exact name first.
+        Without the source's id, the group is looked up by its exact name first; with it and without
+        subjects, it is looked up by the id. Either way an event tells whether it is there.
         """
         now = self._clock()
         self._questions.put(
@@ -142,7 +147,7 @@ class MembershipChecker:
     def status(self) -> MembershipStatus:
         return MembershipStatus(
             source=self._source.name,
-            mode=self._mode,
+            enforced=self._enforce,
             last_success_ms=self._health.last_success_ms,
             last_audit_ms=self._auditor.last_audit_ms,
             findings=self._auditor.findings,

@@ -23,7 +23,7 @@ class Listing:
 
 @dataclass(slots=True)
 class Question:
-    """Are these in the group? And, without an id: which group is it?"""
+    """Are these in the group? Without an id: which group is it? Without subjects: is it there?"""
 
     group: bytes
     source_group_id: str | None

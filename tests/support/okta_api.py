@@ -67,6 +67,8 @@ class OktaApi(StandInServer):
         self.next_link_base: str | None = None
         # What the credential may see; None: everything.
         self.visible_groups: set[str] | None = None
+        # What it may not even ask about: 403.
+        self.forbidden_groups: set[str] = set()
         self.groups: dict[str, OktaGroup] = {}
         self.users: dict[str, OktaUser] = {}
         self._clients: dict[str, PublicKeyTypes] = {}
@@ -167,6 +169,8 @@ class OktaApi(StandInServer):
             case "GET", "api", "v1", "groups":
                 return self._search(request)
             case "GET", "api", "v1", "groups", group_id, *rest:
+                if group_id in self.forbidden_groups:
+                    return _error("E0000006")
                 return self._about_group(request, self._visible(group_id), rest)
             case "GET", "api", "v1", "users", name, *rest:
                 return self._about_user(request, self._user(name), rest)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -47,6 +47,8 @@ class StandInServer:
         # Answers that are good before the fault `failing` begins; counts down.
         self.failing_after = 0
         self.requests: list[Request] = []
+        # Called before each answer, to change the state between two pages.
+        self.before_reply: Callable[[Request], None] | None = None
         self.lock = threading.RLock()
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -96,6 +98,8 @@ class StandInServer:
                 self.failing_after -= 1
             if self.wrong_json:
                 return Reply(200, None)
+            if self.before_reply is not None:
+                self.before_reply(request)
             return self.reply(request)
 
     def wait_for_the_end(self) -> None:
