@@ -9,6 +9,7 @@ import httpx
 
 from groupseal.bindings import BindingRequest
 from groupseal.errors import MalformedError
+from member_client.addresses import is_loopback
 from member_client.answers import (
     Device,
     Fields,
@@ -24,7 +25,6 @@ from member_client.secret import Secret
 PREFIX = "/member/v1"
 PAGE = 1000
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Token(Secret):
@@ -39,7 +39,7 @@ def server_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise UsageError(f"{text} is not an address: give one such as https://vendor.example.com")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise UsageError(f"{text} would send your token unprotected: use https")
     return text.rstrip("/").removesuffix(PREFIX)
 
@@ -51,7 +51,7 @@ class MemberApi:
     def __init__(self, server: str, token: Token | None = None) -> None:
         self.server = server_address(server)
         # On this machine a proxy that the environment names would only be in the way.
-        remote = urlsplit(self.server).hostname not in _LOOPBACK
+        remote = not is_loopback(urlsplit(self.server).hostname)
         self._http = httpx.Client(base_url=self.server + PREFIX, timeout=_TIMEOUT, trust_env=remote)
         self._token = token
 

@@ -58,6 +58,12 @@ class RefusedError(ClientError):
         self.status = status
 
 
+class SignInError(ClientError):
+    """The identity provider refused the sign-in, or what it gave is not usable."""
+
+    reason = "sign_in"
+
+
 class PinError(ProtocolError):
     """The organisation's key is not the one that the member expects."""
 
