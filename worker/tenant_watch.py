@@ -97,7 +97,7 @@ class TenantWatch:
                 target.address, channel_credentials(target), channel_options(target.identity)
             )
         try:
-            stub = pb_grpc.EncryptionServiceAsyncStub(channel)
+            stub = pb_grpc.EncryptionServiceStub(channel)
             async with self._parts.opening:
                 await self._verify(stub, target)
             while time.monotonic() < until:
@@ -112,7 +112,7 @@ class TenantWatch:
             await channel.close()
 
     async def _verify(
-        self, stub: pb_grpc.EncryptionServiceAsyncStub, target: ServiceTarget
+        self, stub: "pb_grpc.EncryptionServiceAsyncStub", target: ServiceTarget
     ) -> None:
         """Whoever answers is whom the tenant was connected with, as on a worker's channel."""
         answer = await stub.GetOrganisation(
@@ -122,7 +122,7 @@ class TenantWatch:
         if (answer.organisation_id, answer.signing_public_key) != pinned:
             raise UnpinnedServiceError("another organisation answers at this address")
 
-    async def _call(self, stub: pb_grpc.EncryptionServiceAsyncStub) -> None:
+    async def _call(self, stub: "pb_grpc.EncryptionServiceAsyncStub") -> None:
         """One call, until it is silent for too long."""
         call = stub.WatchLedger(pb.WatchLedgerRequest())
         patience, is_first = self._parts.timeout, True
