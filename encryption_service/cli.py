@@ -1,4 +1,4 @@
-"""The command `encryption-service`. All but `serve` only read, and work beside a running service.
+"""The command `encryption-service`: what serves, what looks at the store, what asks the service.
 
 Exit status: 0 well, 1 something is wrong (the text says what), 2 usage.
 """
@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from encryption_service import cli_admin, cli_groups, cli_policy
 from encryption_service.errors import ServiceError
 from groupseal.stop_signals import StopSignals
 
@@ -126,6 +127,17 @@ def fsck(*, as_json: bool) -> None:
         counts = ", ".join(f"{count} {what}" for what, count in report.checked.items())
         click.echo(f"checked {counts}: {len(report.faults) or 'no'} faults")
     sys.exit(1 if report.faults else 0)
+
+
+for _group in (
+    cli_admin.keys,
+    cli_admin.approvals,
+    cli_admin.freeze,
+    cli_groups.groups,
+    cli_groups.holds,
+    cli_policy.policy,
+):
+    main.add_command(_group)
 
 
 @main.group("root-key")

@@ -150,4 +150,4 @@ def read_policy_file(path: Path) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise PolicyError.of(f"it cannot be read ({error.strerror}): put it back") from error
+        raise PolicyError.of(f"it cannot be read ({error.strerror}): put the file there") from error
