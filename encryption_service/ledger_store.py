@@ -1,7 +1,7 @@
 """The ledger at rest: append, read from n in chunks, acknowledge, drop what was acknowledged."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from groupseal.entries import Body, Entry
@@ -47,9 +47,16 @@ class PartRow:
 class LedgerAppender:
     """The writer's end of the log. Used inside the writer's transactions only."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock: Clock,
+        on_saved: Callable[[Sequence[Body]], None] = lambda _: None,
+    ) -> None:
+        """`on_saved` is told of the entries that a transaction appended, at its end."""
         self._connection = connection
         self._clock = clock
+        self._on_saved = on_saved
         self.reload()
 
     def reload(self) -> None:
@@ -60,6 +67,7 @@ class LedgerAppender:
         self.organisation: bytes = row[0]
         self._range = CompactRange.from_bytes(row[1])
         self._last_time_ms = last_time_ms(self._connection, self._range.size)
+        self._unsaved: list[Body] = []
 
     @property
     def size(self) -> int:
@@ -72,6 +80,7 @@ class LedgerAppender:
         data = Entry(self.organisation, position, time_ms, body).to_bytes()
         self._range = self._range.append(leaf_hash(data))
         self._last_time_ms = time_ms
+        self._unsaved.append(body)
         self._connection.execute(
             "INSERT INTO entries (position, entry, root, time_ms) VALUES (?, ?, ?, ?)",
             (position, data, self._range.root, time_ms),
@@ -85,6 +94,8 @@ class LedgerAppender:
     def save(self) -> None:
         """Stores where the log stands; last statement of a transaction that appended."""
         self._connection.execute("UPDATE service SET ledger_range = ?", (self._range.to_bytes(),))
+        saved, self._unsaved = self._unsaved, []
+        self._on_saved(saved)
 
 
 def read_service(connection: sqlite3.Connection) -> ServiceRow | None:

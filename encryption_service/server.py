@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 import grpc
@@ -30,6 +29,7 @@ from encryption_service.messages import (
     group_response,
     malformed_command,
 )
+from encryption_service.metrics import Metrics
 from encryption_service.offers import OfferReader
 from encryption_service.policy.policy_file import PolicyFile
 from encryption_service.progress import Position, Progress
@@ -38,6 +38,7 @@ from encryption_service.server_credentials import server_credentials
 from encryption_service.server_identity import CertificateSource
 from encryption_service.settings import ServiceSettings
 from encryption_service.store import Store, snapshot
+from encryption_service.version import service_version
 from encryption_service.writer import Writer
 from encryption_service.writer_items import CommandItem
 from groupseal.identifiers import fingerprint
@@ -73,6 +74,7 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
         offers: OfferReader,
         policy: PolicyFile,
         progress: Progress,
+        metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -87,6 +89,7 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
         self._offers = offers
         self._policy = policy
         self._progress = progress
+        self._metrics = metrics
         self._watches = threading.BoundedSemaphore(_MOST_WATCHES)
         self._clock = clock
 
@@ -167,9 +170,9 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
                 offer = self._offers.offer(request.binding)
             if isinstance(offer, BindingAnswer):
                 refused = offer
-                return lambda: binding_response(refused)
+                return lambda: self._binding(refused)
             future = self._writer.bind(offer).answer
-            return lambda: binding_response(_result(future, context))
+            return lambda: self._binding(_result(future, context))
 
         with statuses(context):
             yield from answer_in_order(request_iterator, accept, _nothing)
@@ -234,6 +237,10 @@ class EncryptionService(pb_grpc.EncryptionServiceServicer):
             finally:
                 self._watches.release()
 
+    def _binding(self, answer: BindingAnswer) -> pb.BindMemberKeysResponse:
+        self._metrics.answered(answer)
+        return binding_response(answer)
+
     def _check_head(self, note: str) -> None:
         with self._store.reader() as connection:
             self._guard.check(note, connection)
@@ -288,14 +295,6 @@ def _result(future: "Future[_T]", context: grpc.ServicerContext) -> _T:
 def _remaining(context: grpc.ServicerContext) -> float | None:
     """Seconds until the caller's deadline; None for a caller without one."""
     return context.time_remaining()
-
-
-def service_version() -> str:
-    """Version of the installed distribution."""
-    try:
-        return version("groupseal")
-    except PackageNotFoundError:
-        return "0.0.0+unpackaged"
 
 
 def make_server(

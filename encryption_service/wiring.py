@@ -13,6 +13,7 @@ from encryption_service.admin_socket import AdminSocket, admin_socket_path
 from encryption_service.administration import Administration
 from encryption_service.admission import BY_POLICY, Admission
 from encryption_service.bindings import Binder
+from encryption_service.certificate_watch import CertificateWatch
 from encryption_service.first_start import open_keyset
 from encryption_service.group_secrets import SecretVault
 from encryption_service.group_store import GroupStore
@@ -26,6 +27,13 @@ from encryption_service.ledger_store import Clock, LedgerAppender, read_service
 from encryption_service.membership import make_source
 from encryption_service.membership.checker import MembershipChecker
 from encryption_service.membership_events import MembershipRecorder
+from encryption_service.metrics import Metrics, MetricsServer
+from encryption_service.metrics_collectors import (
+    CertificateCollector,
+    MembershipCollector,
+    SettingsCollector,
+    StoreCollector,
+)
 from encryption_service.oidc.verifier import EvidenceVerifier
 from encryption_service.outbound_http import OutboundHttp
 from encryption_service.policy.policy import Policy
@@ -76,6 +84,7 @@ class Service:
         self._clock = clock
         self._ready = False
         self._stops: list[Callable[[], object]] = []
+        self._metrics = Metrics()
 
     def start(self) -> None:
         """Returns once calls are accepted. Raises ServiceError; `stop` tidies up in any case."""
@@ -106,7 +115,7 @@ class Service:
         )
         self._stops.append(http.close)
 
-        self._ledger = ledger = LedgerAppender(connection, clock)
+        self._ledger = ledger = LedgerAppender(connection, clock, self._metrics.appended)
         self._record_settings(connection, policy)
         core = self._core(connection, keyset, pool, policy)
         self._writer, self._admission = core.writer, core.admission
@@ -213,7 +222,7 @@ class Service:
         source = make_source(settings, http, self._clock)
         if source is None:
             return None
-        return MembershipChecker(
+        checker = MembershipChecker(
             source,
             recorder,
             clock=self._clock,
@@ -222,6 +231,8 @@ class Service:
             recheck_ms=int(settings.membership_recheck_seconds * 1000),
             enforce=settings.trust.membership_check is MembershipCheck.ENFORCE,
         )
+        self._metrics.add(MembershipCollector(checker))
+        return checker
 
     def _record_settings(self, connection: sqlite3.Connection, policy: PolicyFile) -> None:
         """Before anything is decided by them; what they held back is looked at again."""
@@ -242,6 +253,7 @@ class Service:
             return None, holds.look_again(BY_POLICY)
 
         self._writer.event(event).result()
+        self._metrics.policy_reloads.inc()
         _log.info("policy_changed", digest=policy.digest.hex())
 
     def _serve(
@@ -280,8 +292,10 @@ class Service:
             offers=OfferReader(keyset.organisation, verifier),
             policy=policy,
             progress=core.progress,
+            metrics=self._metrics,
             clock=clock,
         )
+        self._measure(store, certificates, policy)
         server = make_server(settings, service, certificates)
         server.start()
         self._stops.append(lambda: server.stop(_GRACE_SECONDS).wait())
@@ -295,6 +309,20 @@ class Service:
         )
         housekeeper.start()
         self._stops.append(housekeeper.stop)
+
+    def _measure(self, store: Store, certificates: CertificateSource, policy: PolicyFile) -> None:
+        """Certificates are looked at whether or not anybody connects or reads the metrics."""
+        watch = CertificateWatch(certificates, self._clock)
+        watch.start()
+        self._stops.append(watch.stop)
+        address, metrics = self._settings.metrics_listen, self._metrics
+        if address:
+            metrics.add(StoreCollector(store, lambda: policy.current.freeze))
+            metrics.add(CertificateCollector(certificates))
+            metrics.add(SettingsCollector(self._settings.trust, lambda: policy.fault))
+            server = MetricsServer(address, metrics)
+            server.start()
+            self._stops.append(server.stop)
 
     def _is_alive(self) -> bool:
         return not self._ready or self._writer.alive
