@@ -54,8 +54,9 @@ class CollectedGroup(click.Group):
         return command
 
 
-_OUR_PACKAGES = {"directory", "scim_gateway", "worker", "member_client", "embedded"}
+_OUR_PACKAGES = {"approver", "directory", "scim_gateway", "worker", "member_client", "embedded"}
 _HELP = {
+    "approver": "An approver's key, with which `groupseal approve` signs.",
     "tenant": "Tenants of this vendor and their encryption services.",
     "member": "A member's device: enrol, open, share, read.",
     "groups": "Deleted groups, and bringing one back.",
