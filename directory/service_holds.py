@@ -18,7 +18,7 @@ _MOVE_ON = tenant_sql("""
     RETURNING id
 """)
 
-# Only rows that differ are written. Not for those who hold the newest epoch: the hold is an older
+# Only rows that differ are written. Not for those who hold the open epoch: the hold is an older
 # one. Their grant is looked up for each row by its key, whatever the planner may think of joins.
 _HOLD_MEMBERS = tenant_sql("""
     UPDATE memberships m SET reason = s.reason
@@ -27,7 +27,7 @@ _HOLD_MEMBERS = tenant_sql("""
     JOIN groups g ON g.tenant_id = :tenant_id AND g.id = s.group_id
     WHERE m.tenant_id = :tenant_id AND m.group_id = s.group_id AND m.user_id = s.user_id
         AND m.rostered AND m.reason IS DISTINCT FROM s.reason
-        AND (m.grant_key_id IS NULL OR g.epoch > (
+        AND (m.grant_key_id IS NULL OR NOT g.epoch_open OR g.epoch > (
             SELECT r.epoch FROM grants r
             WHERE r.tenant_id = :tenant_id AND r.group_id = m.group_id
                 AND r.member_id = m.user_id AND r.key_id = m.grant_key_id))

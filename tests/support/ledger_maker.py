@@ -88,6 +88,20 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
     # Outcome of every command, whatever happens to it.
     outcome: pb.ReconcileGroupsResponse | None = None
     refuse_keys: str | None = None
+    # Reason with which keys wait instead of being bound.
+    let_keys_wait: str | None = None
+    refuse_removals: str | None = None
+    # (group, member) -> reason and version; see `hold`.
+    holds: dict[tuple[bytes, bytes], tuple[str, int]] = field(default_factory=dict)
+    holds_version: int = 0
+    # ListHolds ends after so many, as if it was cut off.
+    cut_holds_after: int | None = None
+    # What GetOrganisation says.
+    frozen: bool = False
+    policy_fault: str = ""
+    # Every offer and removal that came.
+    offers: list[pb.KeyBinding] = field(default_factory=list)
+    removals: list[pb.KeyRemoval] = field(default_factory=list)
     loses_envelopes: bool = False
     acknowledged: int = 0
     calls: list[str] = field(default_factory=list)
@@ -108,6 +122,7 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
             [(_pem_key(key), certificate)], self.vendor_ca, require_client_auth=True
         )
         self._lock = threading.RLock()
+        self._changed = threading.Condition()
         self._released = threading.Event()
         self._server: grpc.Server | None = None
         self.port = 0
@@ -138,6 +153,7 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
 
     def stop(self) -> None:
         self._released.set()
+        self.tell()
         if self._server is not None:
             self._server.stop(0).wait()
             self._server = None
@@ -164,17 +180,79 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
             signing_public_key=self.org.public_key,
             trust_mode=pb.TRUST_MODE_PIN,
             head=self.org.head(),
+            frozen=self.frozen,
+            policy_fault=self.policy_fault,
         )
+
+    def hold(self, group: bytes, *members: bytes, reason: str) -> None:
+        """From now on nothing is granted to them; one version for all, as in one transaction."""
+        with self._lock:
+            self.holds_version += 1
+            for member in members:
+                self.org.barred.add((group, member))
+                self.holds[group, member] = (reason, self.holds_version)
+
+    def release(self, group: bytes, *members: bytes) -> None:
+        """Grants it after all, by itself."""
+        with self._lock:
+            for member in members:
+                self.org.barred.discard((group, member))
+                self.holds.pop((group, member), None)
+            self.org.grant(self.org.groups[group], members)
+
+    def tell(self) -> None:
+        """Whoever watches hears of the position at once."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def ListHolds(  # noqa: N802
+        self, request: pb.ListHoldsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ListHoldsResponse]:
+        self._enter("ListHolds", context)
+        with self._lock:
+            found = sorted(
+                (version, group, member, reason)
+                for (group, member), (reason, version) in self.holds.items()
+                if version > request.since_version
+            )
+        for number, (version, group, member, reason) in enumerate(found):
+            if number == self.cut_holds_after:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
+            yield pb.ListHoldsResponse(
+                group_id=group, member_id=member, reason=reason, version=version
+            )
+
+    def WatchLedger(  # noqa: N802
+        self,
+        request: pb.WatchLedgerRequest,  # noqa: ARG002
+        context: grpc.ServicerContext,
+    ) -> Iterator[pb.WatchLedgerResponse]:
+        self._enter("WatchLedger", context)
+        while context.is_active() and not self._released.is_set():
+            yield pb.WatchLedgerResponse(
+                size=len(self.org.entries), holds_version=self.holds_version
+            )
+            with self._changed:
+                self._changed.wait(1.0)
 
     def BindMemberKeys(  # noqa: N802
         self, requests: Iterator[pb.BindMemberKeysRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.BindMemberKeysResponse]:
         self._enter("BindMemberKeys", context)
         for message in requests:
-            if message.HasField("binding"):
-                with self._lock:
-                    answer = self._bind(message.binding)
+            with self._lock:
+                answer = self._decide(message)
+            if answer is not None:
                 yield answer
+
+    def _decide(self, message: pb.BindMemberKeysRequest) -> pb.BindMemberKeysResponse | None:
+        if message.HasField("binding"):
+            self.offers.append(message.binding)
+            return self._bind(message.binding)
+        if message.HasField("removal"):
+            self.removals.append(message.removal)
+            return self._remove(message.removal)
+        return None
 
     def _bind(self, key: pb.KeyBinding) -> pb.BindMemberKeysResponse:
         request = BindingRequest(
@@ -183,8 +261,12 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
             suite_from(key.suite),
             key.hpke_public_key,
             key.signing_public_key,
+            key.replaces,
         )
         answer = pb.BindMemberKeysResponse(member_id=key.member_id, key_id=request.key_id)
+        if self.let_keys_wait is not None:
+            answer.outcome, answer.reason = pb.BINDING_OUTCOME_WAITING, self.let_keys_wait
+            return answer
         if self.refuse_keys is not None:
             answer.outcome, answer.reason = pb.BINDING_OUTCOME_REFUSED, self.refuse_keys
             body = KeyRefused(key.member_id, request.key_id, self.refuse_keys)
@@ -193,6 +275,16 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
         answer.outcome = pb.BINDING_OUTCOME_BOUND
         if request.key_id not in self.org.keys:
             answer.position = self.org.bind(request, key.possession_proof)
+        return answer
+
+    def _remove(self, removal: pb.KeyRemoval) -> pb.BindMemberKeysResponse:
+        answer = pb.BindMemberKeysResponse(member_id=removal.member_id, key_id=removal.key_id)
+        if self.refuse_removals is not None:
+            answer.outcome, answer.reason = pb.BINDING_OUTCOME_REFUSED, self.refuse_removals
+            return answer
+        answer.outcome = pb.BINDING_OUTCOME_UNBOUND
+        if removal.key_id in self.org.keys:
+            answer.position = self.org.unbind(removal.key_id, "key_removed_by_member")
         return answer
 
     def ReconcileGroups(  # noqa: N802
@@ -225,6 +317,10 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
         else:
             self._bring_about(command, group)
             answer.outcome = pb.OUTCOME_DONE
+            for member in command.added:
+                if (group.id, member) in self.holds:
+                    reason, _ = self.holds[group.id, member]
+                    answer.refusals.append(pb.Refusal(member_id=member, reason=reason))
         if group.last is not None:
             answer.position = group.last
         return answer
@@ -240,6 +336,7 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
             (request.member, key_id)
             for key_id, request in self.org.keys.items()
             if request.member in roster - joined
+            and (group.id, request.member) not in self.org.barred
         } - held
         if left and group.is_open:
             self.org.close_epoch(group, left)
@@ -286,7 +383,12 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
     def _head(self, size: int, *, newest: bool) -> pb.ReadLedgerResponse:
         head = self.org.head(size)
         return pb.ReadLedgerResponse(
-            head=pb.LedgerHead(head=head, newest=newest, acknowledged_size=self.acknowledged)
+            head=pb.LedgerHead(
+                head=head,
+                newest=newest,
+                acknowledged_size=self.acknowledged,
+                holds_version=self.holds_version,
+            )
         )
 
 

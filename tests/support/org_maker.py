@@ -7,7 +7,7 @@ are the ledger's bytes.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -129,6 +129,8 @@ class OrgMaker:
         self.parts: list[Parts] = []
         self.keys: dict[bytes, BindingRequest] = {}
         self.groups: dict[bytes, MadeGroup] = {}
+        # (group, member) that is on the roster and granted nothing.
+        self.barred: set[tuple[bytes, bytes]] = set()
         self.seal: Callable[[Envelope], bytes] = seal_envelope
         keyset = b"sealed keyset"
         self.append(
@@ -179,12 +181,13 @@ class OrgMaker:
                 request.signing_public_key,
                 proof,
                 TrustMode.PIN,
+                request.replaces,
             )
         )
 
-    def unbind(self, key_id: bytes) -> int:
+    def unbind(self, key_id: bytes, reason: str = "removed") -> int:
         request = self.keys.pop(key_id)
-        return self.append(KeyUnbound(request.member, key_id, "removed"))
+        return self.append(KeyUnbound(request.member, key_id, reason))
 
     def group(self, name: str | None = None) -> MadeGroup:
         made = MadeGroup(uuid4().bytes)
@@ -223,6 +226,10 @@ class OrgMaker:
         """Grants the open epoch to newcomers too."""
         self._reconcile(group, joined, (), opens=False, parts={})
 
+    def grant(self, group: MadeGroup, members: Iterable[bytes]) -> None:
+        """Grants the open epoch to members who are on the roster already."""
+        self._reconcile(group, (), (), opens=False, parts={}, granted=set(members))
+
     def close_epoch(self, group: MadeGroup, left: Iterable[bytes]) -> None:
         joined, gone = self._change_roster(group, (), left)
         group.is_open = False
@@ -247,13 +254,14 @@ class OrgMaker:
         *,
         opens: bool,
         parts: Parts,
+        granted: Collection[bytes] = (),
     ) -> None:
         came, gone = self._change_roster(group, joined, left)
-        wanted = group.roster if opens else set(came)
+        wanted = group.roster if opens else {*came, *granted}
         batch = sorted(
             (request.member, key_id)
             for key_id, request in self.keys.items()
-            if request.member in wanted
+            if request.member in wanted and (group.id, request.member) not in self.barred
         )
         envelopes = [self.seal(self._envelope(group, *each)) for each in batch]
         grants = [
