@@ -63,6 +63,9 @@ class OktaApi(StandInServer):
         self.clock_ahead_seconds = 0
         self.scopes_granted = {"okta.groups.read", "okta.users.read"}
         self.token_life_seconds = 3600
+        self.requires_dpop = False
+        # What the token endpoint answers instead of a token.
+        self.token_answer: object = None
         # Adds a hostile target to links to a next page.
         self.next_link_base: str | None = None
         # What the credential may see; None: everything.
@@ -246,6 +249,10 @@ class OktaApi(StandInServer):
             return Reply(400, {"error": "unsupported_grant_type"})
         if not self._proves_client(form):
             return Reply(401, {"error": "invalid_client", "error_description": "not this key"})
+        if self.requires_dpop:
+            return Reply(400, {"error": "invalid_dpop_proof", "error_description": "missing"})
+        if self.token_answer is not None:
+            return Reply(200, self.token_answer)
         scopes = set(form.get("scope", "").split())
         if not scopes or not scopes <= self.scopes_granted:
             return Reply(400, {"error": "invalid_scope", "error_description": "not granted"})

@@ -1,6 +1,8 @@
 """What the stand-ins for identity providers' APIs share: an HTTP server with faults to order."""
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +53,7 @@ class StandInServer:
         self.before_reply: Callable[[Request], None] | None = None
         self.lock = threading.RLock()
         self._closing = threading.Event()
+        self._connections: set[socket.socket] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
 
@@ -68,6 +71,10 @@ class StandInServer:
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
+        # Connections that clients keep alive would be answered on and on.
+        for connection in self._connections.copy():
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -149,9 +156,12 @@ class StandInServer:
                 """The test says what happened."""
 
             def handle(self) -> None:
+                stand_in._connections.add(self.connection)
                 try:
                     super().handle()
-                except (ConnectionError, TimeoutError):
+                except OSError:
                     self.close_connection = True
+                finally:
+                    stand_in._connections.discard(self.connection)
 
         return Handler

@@ -37,7 +37,7 @@ def okta() -> Iterator[OktaApi]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def http() -> Iterator[OutboundHttp]:
     http = OutboundHttp(allow_private_addresses=True, timeout=1.0)
     yield http
