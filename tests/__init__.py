@@ -1,0 +1,1 @@
+"""A package of its own: a dependency of the tests installs another one of this name."""
