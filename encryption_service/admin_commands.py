@@ -25,9 +25,16 @@ _Answer = dict[str, Any]
 class AdminCommands:
     """The commands over one running service."""
 
-    def __init__(self, administration: Administration, *, fingerprint: str) -> None:
+    def __init__(
+        self,
+        administration: Administration,
+        *,
+        fingerprint: str,
+        live_status: Callable[[], _Answer] = dict,
+    ) -> None:
         self._administration = administration
         self._fingerprint = fingerprint
+        self._live_status = live_status
         self._commands: Mapping[str, Callable[[Arguments], _Answer]] = {
             "keys.list": self._list_keys,
             "keys.approve": self._approve_key,
@@ -43,6 +50,7 @@ class AdminCommands:
             "groups.list": self._list_groups,
             "groups.map": self._map_group,
             "holds.list": self._list_holds,
+            "status": self._status,
         }
 
     def answer(self, request: dict[str, Any]) -> _Answer:
@@ -188,6 +196,10 @@ class AdminCommands:
     def _list_holds(self, arguments: Arguments) -> _Answer:
         arguments.end()
         return {"holds": [views.hold(each) for each in self._administration.holds()]}
+
+    def _status(self, arguments: Arguments) -> _Answer:
+        arguments.end()
+        return self._live_status()
 
 
 def _done(what: str, key: WaitingKey | BoundKeyInfo, position: int) -> _Answer:

@@ -92,7 +92,7 @@ def fingerprint(*, as_json: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def status(*, as_json: bool) -> None:
-    """Print how the service's store is: size, what is left to do, whether it halted."""
+    """Print how the service is: ledger, what is held back and why, trust, certificates, faults."""
     from encryption_service.status import read_status
 
     try:
@@ -100,7 +100,8 @@ def status(*, as_json: bool) -> None:
     except ServiceError as error:
         _fail(error)
     _print(found, as_json=as_json)
-    sys.exit(1 if found["halted_reason"] else 0)
+    faults = ("halted_reason", "policy_fault", "membership_fault", "certificate_fault")
+    sys.exit(1 if any(found.get(name) for name in faults) else 0)
 
 
 @main.command()
@@ -186,4 +187,13 @@ def _print(found: dict[str, Any], *, as_json: bool) -> None:
         return
     width = max(len(name) for name in found)
     for name, value in found.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {'-' if value is None else value}")
+        click.echo(f"{name.replace('_', ' '):<{width}}  {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """One line; a dash for nothing."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {count}" for key, count in sorted(value.items())) or "-"
+    return "-" if value is None else str(value)

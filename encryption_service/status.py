@@ -1,9 +1,13 @@
-"""How the store is, for an operator; read beside a running service, without the root key."""
+"""How the service is, for an operator: its store, and what the running service says of itself.
+
+The store is read without the root key, whether or not the service runs.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from encryption_service.errors import StoreError
+from encryption_service.admin_socket import admin_socket_path, ask
+from encryption_service.errors import ServiceError, StoreError
 from encryption_service.ledger_store import ledger_size, read_service
 from encryption_service.store import Store, snapshot
 from groupseal.entries import Entry, OrganisationCreated
@@ -12,7 +16,18 @@ from groupseal.reasons import Reason
 
 
 def read_status(data_dir: Path) -> dict[str, Any]:
-    """Facts by name. Raises StoreError."""
+    """Facts by name; those of the running service only while there is one. Raises StoreError."""
+    return {**_stored(data_dir), **_live(data_dir)}
+
+
+def _live(data_dir: Path) -> dict[str, Any]:
+    try:
+        return {"running": True, **ask(admin_socket_path(data_dir), {"command": "status"})}
+    except ServiceError:
+        return {"running": False}
+
+
+def _stored(data_dir: Path) -> dict[str, Any]:
     with Store(data_dir).reader() as connection, snapshot(connection):
         service = read_service(connection)
         row = connection.execute("SELECT entry FROM entries WHERE position = 0").fetchone()
@@ -28,19 +43,25 @@ def read_status(data_dir: Path) -> dict[str, Any]:
             "coalesce(sum(needs_work), 0) FROM groups"
         ).fetchone()
         keys = connection.execute("SELECT count(*) FROM member_keys").fetchone()[0]
+        waiting = connection.execute("SELECT count(*) FROM offered_keys").fetchone()[0]
+        holds = connection.execute(
+            "SELECT reason, count(*) FROM holds WHERE reason IS NOT NULL GROUP BY reason"
+        ).fetchall()
         pending = connection.execute("SELECT count(*) FROM pending_grants").fetchone()[0]
         reason = Reason(service.halted_reason) if service.halted_reason else None
         return {
             "organisation_id": identifier_to_text(service.organisation),
             "fingerprint": fingerprint(created.signing_public_key),
-            "trust_mode": created.trust_mode.name.lower(),
             "ledger_size": ledger_size(connection),
             "acknowledged_size": service.acknowledged_size,
             "bound_keys": keys,
+            "waiting_keys": waiting,
             "groups": groups,
             "groups_between_epochs": closed,
             "groups_with_work": working,
             "grants_due": pending,
+            "held": dict(holds),
+            "frozen_by_command": service.frozen,
             "halted_reason": reason,
             "halted_detail": service.halted_detail,
             "remedy": reason.remedy if reason else None,

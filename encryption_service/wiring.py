@@ -24,6 +24,7 @@ from encryption_service.housekeeping import Housekeeper
 from encryption_service.key_store import KeyStore
 from encryption_service.keyset import Keyset
 from encryption_service.ledger_store import Clock, LedgerAppender, read_service
+from encryption_service.live_status import LiveStatus
 from encryption_service.membership import make_source
 from encryption_service.membership.checker import MembershipChecker
 from encryption_service.membership_events import MembershipRecorder
@@ -85,6 +86,8 @@ class Service:
         self._ready = False
         self._stops: list[Callable[[], object]] = []
         self._metrics = Metrics()
+        self._live: LiveStatus | None = None
+        self._membership: MembershipChecker | None = None
 
     def start(self) -> None:
         """Returns once calls are accepted. Raises ServiceError; `stop` tidies up in any case."""
@@ -143,7 +146,11 @@ class Service:
             policy=policy,
             clock=clock,
         )
-        commands = AdminCommands(administration, fingerprint=fingerprint(keyset.signing_public_key))
+        commands = AdminCommands(
+            administration,
+            fingerprint=fingerprint(keyset.signing_public_key),
+            live_status=lambda: self._live.facts() if self._live else {},
+        )
         socket = AdminSocket(admin_socket_path(settings.data_dir), commands.answer)
         socket.start()
         self._stops.append(socket.stop)
@@ -232,6 +239,7 @@ class Service:
             enforce=settings.trust.membership_check is MembershipCheck.ENFORCE,
         )
         self._metrics.add(MembershipCollector(checker))
+        self._membership = checker
         return checker
 
     def _record_settings(self, connection: sqlite3.Connection, policy: PolicyFile) -> None:
@@ -310,11 +318,23 @@ class Service:
         housekeeper.start()
         self._stops.append(housekeeper.stop)
 
-    def _measure(self, store: Store, certificates: CertificateSource, policy: PolicyFile) -> None:
+    def _measure(
+        self,
+        store: Store,
+        certificates: CertificateSource,
+        policy: PolicyFile,
+    ) -> None:
         """Certificates are looked at whether or not anybody connects or reads the metrics."""
         watch = CertificateWatch(certificates, self._clock)
         watch.start()
         self._stops.append(watch.stop)
+        self._live = LiveStatus(
+            trust=self._settings.trust,
+            certificates=certificates,
+            policy=policy,
+            membership=lambda: self._membership.status if self._membership else None,
+            clock=self._clock,
+        )
         address, metrics = self._settings.metrics_listen, self._metrics
         if address:
             metrics.add(StoreCollector(store, lambda: policy.current.freeze))
