@@ -1,12 +1,9 @@
 """Why members on a roster are not granted: told by the service, shown here, never looped on."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
 
 from directory.fsck import check
 from directory.member_view import groups_of
@@ -17,7 +14,7 @@ from directory.unit_of_work import UnitOfWork
 from encryption_api import encryption_pb2 as pb
 from tests.support.ledger_maker import FakeService
 from tests.worker import test_commit
-from tests.worker.parts import Tenant
+from tests.worker.parts import Tenant, counted
 from worker import holds as worker_holds
 from worker.wiring import Wiring
 
@@ -305,17 +302,3 @@ def test_following_takes_as_many_statements_for_one_as_for_two_hundred(
         counts.append(len(statements))
     assert counts[0] == counts[1]
     assert len(reasons(tenant, group)) == 201
-
-
-@contextmanager
-def counted(wiring: Wiring) -> Iterator[list[str]]:
-    statements: list[str] = []
-
-    def note(*args: Any) -> None:
-        statements.append(args[2])
-
-    event.listen(wiring.engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(wiring.engine, "before_cursor_execute", note)
