@@ -30,6 +30,15 @@ def _uuid(text: str) -> str:
     return text
 
 
+def _pattern(text: str) -> str:
+    """What cannot be seen is not compared either, and would mislead whoever reads the policy."""
+    if not text.isprintable() or not text.strip():
+        raise PydanticCustomError(
+            "visible_text", "it must have visible characters, and plain spaces, only"
+        )
+    return text
+
+
 def public_key_bytes(text: str) -> bytes:
     """The 32 bytes of a key in standard base64 with its padding. Raises ValueError."""
     try:
@@ -76,7 +85,7 @@ class GroupMatchModel(_Strict):
         Field(description="The group's id, as `encryption-service groups list` shows it."),
     ] = None
     name: Annotated[
-        Annotated[str, Field(min_length=1, max_length=256, pattern=r"\S")] | None,
+        Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_pattern)] | None,
         Field(description="The whole name with wildcards; case does not count."),
     ] = None
 
