@@ -161,16 +161,12 @@ class Audits(RuleBasedStateMachine):
     def audit_when_all_is_well(self) -> None:
         """Then whoever is not in the group is granted no longer."""
         okta = self.okta
-        okta.failing, okta.wrong_json, okta.visible_groups, okta.before_reply = (
-            None,
-            False,
-            None,
-            None,
-        )
+        okta.failing, okta.wrong_json, okta.visible_groups = None, False, None
         okta.api_tokens = {okta.api_token}
         okta.refill_limits()
         self.clock.pass_seconds(4000)
         result = self.checker.audit_now()
+        okta.before_reply = None
         assert result.failed == set()
         for group in GROUPS:
             assert self.events.subjects(group) <= {p for p in PEOPLE if is_in(okta, group, p)}
