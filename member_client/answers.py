@@ -9,7 +9,7 @@ from typing import Any
 from groupseal.encoding import HASH_LENGTH
 from groupseal.errors import MalformedError
 from groupseal.identifiers import identifier_from_text
-from groupseal.suites import SIGNING_KEY_LENGTH
+from groupseal.suites import SIGNATURE_LENGTH, SIGNING_KEY_LENGTH
 
 
 class Fields:
@@ -42,6 +42,9 @@ class Fields:
             raise MalformedError(f"the server's answer has no proper {name}")
         return value
 
+    def flag(self, name: str) -> bool:
+        return bool(self._get(name, bool))
+
     def identifier(self, name: str) -> bytes:
         return identifier_from_text(self.text(name))
 
@@ -69,16 +72,18 @@ def _base64(text: Any, name: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class OrganisationAnswer:
+    """The vendor's word. How keys are trusted is read in the ledger, whatever is said here."""
+
     organisation: bytes
     signing_public_key: bytes
-    trust_mode: str
+    trust_mode: str | None
 
     @staticmethod
     def parse(of: Fields) -> "OrganisationAnswer":
         return OrganisationAnswer(
             of.identifier("organisation_id"),
             of.data("signing_public_key", SIGNING_KEY_LENGTH),
-            of.text("trust_mode"),
+            of.optional_text("trust_mode"),
         )
 
 
@@ -90,6 +95,8 @@ class Device:
     state: str
     reason: str | None
     submitted_at: str | None = None
+    # Of the member's own request to remove it: submitted, done or refused.
+    removal: str | None = None
 
     @staticmethod
     def parse(of: Fields) -> "Device":
@@ -98,6 +105,45 @@ class Device:
             of.text("state"),
             of.optional_text("reason"),
             of.optional_text("submitted_at"),
+            of.optional_text("removal"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedKey:
+    """The key of a device, as another device has to see it to vouch for it. The vendor's word."""
+
+    device: Device
+    suite: int
+    hpke_public_key: bytes
+    signing_public_key: bytes
+    possession_proof: bytes
+    replaces: bool
+
+    @staticmethod
+    def parse(of: Fields) -> "OfferedKey":
+        return OfferedKey(
+            Device.parse(of),
+            of.number("suite"),
+            of.data("hpke_public_key"),
+            of.data("signing_public_key", SIGNING_KEY_LENGTH),
+            of.data("possession_proof", SIGNATURE_LENGTH),
+            of.flag("replaces"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What became of a request to remove a device. The vendor's word; the ledger decides."""
+
+    key_id: bytes
+    removal: str | None
+    reason: str | None
+
+    @staticmethod
+    def parse(of: Fields) -> "Removal":
+        return Removal(
+            key_id_from(of.text("key_id")), of.optional_text("removal"), of.optional_text("reason")
         )
 
 

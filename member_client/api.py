@@ -1,6 +1,7 @@
 """The member API over HTTP: typed requests, typed answers, errors that say what to do."""
 
 import base64
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -15,7 +16,9 @@ from member_client.answers import (
     Fields,
     GroupListing,
     LedgerPage,
+    OfferedKey,
     OrganisationAnswer,
+    Removal,
     ServedGrant,
     ServedItem,
 )
@@ -42,6 +45,23 @@ def server_address(text: str) -> str:
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise UsageError(f"{text} would send your token unprotected: use https")
     return text.rstrip("/").removesuffix(PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySignature:
+    """A signature by one of the member's bound keys."""
+
+    key_id: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """What shall convince the encryption service that a key is the member's."""
+
+    # For the organisation's evidence key alone.
+    sealed_evidence: bytes | None = field(default=None, repr=False)
+    endorsement: KeySignature | None = None
 
 
 class MemberApi:
@@ -76,14 +96,30 @@ class MemberApi:
     def organisation(self) -> OrganisationAnswer:
         return OrganisationAnswer.parse(self._call("GET", "/organisation"))
 
-    def submit_device(self, request: BindingRequest, possession_proof: bytes) -> Device:
-        body = {
+    def submit_device(
+        self, request: BindingRequest, possession_proof: bytes, vouching: Vouching
+    ) -> Device:
+        body: dict[str, Any] = {
             "suite": int(request.suite),
             "hpke_public_key": _text(request.hpke_public_key),
             "signing_public_key": _text(request.signing_public_key),
             "possession_proof": _text(possession_proof),
+            "replaces": request.replaces,
         }
+        if vouching.sealed_evidence is not None:
+            body["sealed_evidence"] = _text(vouching.sealed_evidence)
+        if vouching.endorsement is not None:
+            body["endorsing_key_id"] = _text(vouching.endorsement.key_id)
+            body["endorsement"] = _text(vouching.endorsement.signature)
         return Device.parse(self._call("POST", "/devices", json=body))
+
+    def offered_keys(self) -> list[OfferedKey]:
+        answer = self._call("GET", "/devices")
+        return [OfferedKey.parse(each) for each in answer.objects("devices")]
+
+    def remove_device(self, key_id: bytes, by: KeySignature) -> Removal:
+        body = {"signing_key_id": _text(by.key_id), "signature": _text(by.signature)}
+        return Removal.parse(self._call("POST", f"/devices/{key_id.hex()}/removal", json=body))
 
     def devices(self) -> list[Device]:
         return [Device.parse(each) for each in self._call("GET", "/devices").objects("devices")]

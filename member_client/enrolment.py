@@ -3,13 +3,21 @@
 import hashlib
 from dataclasses import dataclass
 
-from groupseal.identifiers import identifier_to_text
+from groupseal.identifiers import key_fingerprint
+from groupseal.trust import TrustSettings
 from member_client.answers import Device
 from member_client.api import MemberApi, Token, server_address
+from member_client.context import DeviceContext, created_of, trust_of
 from member_client.errors import UsageError
 from member_client.home import Home
-from member_client.key_file import Identity, load_or_make_keys
-from member_client.membership import PinnedOrganisation, Session, load_session, pin
+from member_client.key_file import load_or_make_keys
+from member_client.membership import Expected, PinnedOrganisation, Session, load_session, pin
+from member_client.published import check_published
+from member_client.sign_in import SignInManner
+from member_client.submitting import load_request, submit
+
+# Seconds to wait for a vendor that has only begun to read the ledger.
+LEDGER_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +28,49 @@ class Enrolment:
     user_name: str
     device: Device
     organisation: PinnedOrganisation
+    # As the organisation's ledger says.
+    trust: TrustSettings
+
+    @property
+    def key_fingerprint(self) -> str:
+        """For people who compare: an approver, or the member at another device."""
+        return key_fingerprint(self.device.key_id)
 
 
-def enrol(home: Home, server: str, code: str, fingerprint: str | None) -> Enrolment:
-    """1. Exchanges the code for a session. 2. Pins the organisation, whose fingerprint must be
-    the given one. 3. Makes this device's keys. 4. Submits them with a proof of possession.
+def enrol(
+    context: DeviceContext,
+    server: str,
+    code: str,
+    expected: Expected,
+    manner: SignInManner,
+    *,
+    replaces: bool = False,
+    ledger_patience_seconds: float = LEDGER_PATIENCE_SECONDS,
+) -> Enrolment:
+    """1. Exchanges the code for a session. 2. Pins the organisation, which must be the expected
+    one. 3. Makes this device's keys. 4. Reads and verifies the ledger: it says how keys are
+    trusted. 5. Signs in where it says so. 6. Hands the keys in.
 
     Repeating it with the same code does no harm. Raises a ClientError or a ProtocolError.
     """
     address = server_address(server)
-    with home.locked():
-        session = _session(home, address, code)
+    with context.home.locked():
+        session = _session(context.home, address, code)
         with MemberApi(session.server, session.token) as api:
-            organisation = pin(home, api.organisation(), fingerprint)
-            keys = load_or_make_keys(home)
-            me = Identity(organisation.organisation, session.member, keys)
-            request = me.binding_request()
-            device = api.submit_device(request, keys.sign(request.message()))
-    return Enrolment(identifier_to_text(session.member), session.user_name, device, organisation)
+            pin(context.home, api.organisation(), expected)
+        load_or_make_keys(context.home)
+    context.forget()
+    projection = context.await_ledger(ledger_patience_seconds).projection
+    trust = trust_of(projection)
+    if expected.published is not None:
+        check_published(expected.published, created_of(projection), trust)
+    before = load_request(context.home)
+    # A retry of an enrolment does not take back that the device replaces the others.
+    replaces = replaces or (before is not None and before.replaces)
+    device = submit(context, projection, manner, replaces=replaces)
+    return Enrolment(
+        context.member_id, context.session.user_name, device, context.organisation, trust
+    )
 
 
 def _session(home: Home, server: str, code: str) -> Session:

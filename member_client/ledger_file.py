@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from groupseal.checkpoint import Head
-from groupseal.entries import KeyUnbound
+from groupseal.entries import GroupNamed, KeyUnbound
 from groupseal.errors import LedgerOrderError, LedgerShrunkError, ProtocolError
 from groupseal.ledger import LedgerVerifier
 from groupseal.merkle import CompactRange
@@ -46,6 +46,8 @@ class Ledger:
     stored_length: int = 0
     # Key that was unbound -> group -> the last epoch in which the key could write.
     unbound: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
+    # Group -> when it got its present name, by the entry's time.
+    named_ms: dict[bytes, int] = field(default_factory=dict)
 
 
 class LedgerFile:
@@ -167,6 +169,8 @@ def _take_in(ledger: Ledger, verifier: LedgerVerifier, data: bytes) -> None:
     if isinstance(body, KeyUnbound):
         groups = ledger.projection.groups.items()
         ledger.unbound[body.key_id] = {group: view.state.epoch for group, view in groups}
+    elif isinstance(body, GroupNamed):
+        ledger.named_ms[body.group] = verified.entry.time_ms
 
 
 def _nothing(seen: int) -> Exception:

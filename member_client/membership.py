@@ -17,6 +17,7 @@ from member_client.answers import OrganisationAnswer
 from member_client.api import Token
 from member_client.errors import HomeError, NotEnrolledError, PinError
 from member_client.home import Home
+from member_client.published import PublishedOrganisation
 
 SESSION_FILE = "session.json"
 ORGANISATION_FILE = "organisation.json"
@@ -68,6 +69,10 @@ class PinnedOrganisation:
     signing_public_key: bytes
     # The member compared the fingerprint; otherwise the key is the vendor's word.
     confirmed: bool
+    # The domain on which the customer publishes the fingerprint, where it was read there.
+    domain: str | None = None
+    # Port of the redirect address that is registered at the identity provider; None: any.
+    redirect_port: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -90,27 +95,57 @@ def load_organisation(home: Home) -> PinnedOrganisation:
         raise _damaged(home, ORGANISATION_FILE) from error
     if len(key) != SIGNING_KEY_LENGTH:
         raise _damaged(home, ORGANISATION_FILE)
-    return PinnedOrganisation(organisation, key, fields.get("confirmed") is True)
+    domain, port = fields.get("domain"), fields.get("redirect_port")
+    return PinnedOrganisation(
+        organisation,
+        key,
+        fields.get("confirmed") is True,
+        domain if isinstance(domain, str) else None,
+        port if type(port) is int else None,
+    )
 
 
-def pin(home: Home, answer: OrganisationAnswer, expected: str | None) -> PinnedOrganisation:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the member knows of the organisation past the vendor: both have to be right."""
+
+    # Typed in by the member, from the customer.
+    fingerprint: str | None = None
+    published: PublishedOrganisation | None = None
+
+    @property
+    def is_known(self) -> bool:
+        return self.fingerprint is not None or self.published is not None
+
+    def check(self, actual: str) -> None:
+        """Raises PinError unless the organisation has the fingerprint."""
+        if self.fingerprint is not None and not same_fingerprint(self.fingerprint, actual):
+            raise PinError(
+                f"the vendor names an organisation with the fingerprint {actual}, which is not the"
+                " one you gave: check what you typed; if it is right, do not go on and tell your"
+                " administrator"
+            )
+        if self.published and not same_fingerprint(self.published.fingerprint, actual):
+            raise PinError(
+                f"the vendor names an organisation with the fingerprint {actual}, which is not the"
+                f" one that {self.published.domain} publishes: do not go on and tell your"
+                " administrator"
+            )
+
+
+def pin(home: Home, answer: OrganisationAnswer, expected: Expected) -> PinnedOrganisation:
     """Pins the organisation that the vendor names, if it is the expected one.
 
     1. Its key has the fingerprint that the customer gave, where one was given. 2. It is the one
     that is pinned already, where one is. Raises PinError.
     """
     actual = fingerprint(answer.signing_public_key)
-    if expected is not None and not same_fingerprint(expected, actual):
-        raise PinError(
-            f"the vendor names an organisation with the fingerprint {actual}, which is not the one"
-            " you gave: check what you typed; if it is right, do not go on and tell your"
-            " administrator"
-        )
+    expected.check(actual)
     try:
         before = load_organisation(home)
     except NotEnrolledError:
         before = None
-    confirmed = expected is not None
+    confirmed, published = expected.is_known, expected.published
     if before is not None:
         if (before.organisation, before.signing_public_key) != (
             answer.organisation,
@@ -121,11 +156,19 @@ def pin(home: Home, answer: OrganisationAnswer, expected: str | None) -> PinnedO
                 f" ({before.fingerprint}): do not go on and tell your administrator"
             )
         confirmed = confirmed or before.confirmed
-    pinned = PinnedOrganisation(answer.organisation, answer.signing_public_key, confirmed)
+    pinned = PinnedOrganisation(
+        answer.organisation,
+        answer.signing_public_key,
+        confirmed,
+        published.domain if published else (before.domain if before else None),
+        published.redirect_port if published else (before.redirect_port if before else None),
+    )
     fields = {
         "organisation_id": identifier_to_text(pinned.organisation),
         "signing_public_key": base64.b64encode(pinned.signing_public_key).decode(),
         "confirmed": pinned.confirmed,
+        "domain": pinned.domain,
+        "redirect_port": pinned.redirect_port,
     }
     home.write_json(ORGANISATION_FILE, fields)
     return pinned

@@ -15,7 +15,7 @@ from groupseal.errors import (
     WrongOrganisationError,
 )
 from groupseal.merkle import CompactRange, leaf_hash
-from member_client.errors import HomeError, WaitingError
+from member_client.errors import HomeError
 from member_client.ledger_file import ENTRIES_FILE, HEAD_FILE
 from tests.client.conftest import Member, World
 from tests.support.org_maker import OrgMaker
@@ -60,11 +60,8 @@ def test_a_shorter_ledger_than_seen_is_refused(world: World, ada: Member) -> Non
         world.client(ada.home).sync()
 
 
-def test_no_ledger_at_all_is_waited_for_first_and_refused_later(world: World, ada: Member) -> None:
-    newcomer = world.member()
+def test_no_ledger_at_all_is_refused_after_there_was_one(world: World, ada: Member) -> None:
     world.vendor.ledger, world.vendor.head = [], ""
-    with pytest.raises(WaitingError):
-        newcomer.client.sync()
     with pytest.raises(LedgerShrunkError):
         ada.client.sync()
 
