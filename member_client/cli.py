@@ -1,147 +1,20 @@
-"""`groupseal member …`: a member's device on the command line.
-
-Exit codes: 0 done; 1 waiting, nothing is wrong; 2 usage or this device's folder; 3 refused by
-verification, or by the server; 4 the server cannot be reached.
-"""
+"""`groupseal member groups`, `open`, `share` and `read`: a member's groups on the command line."""
 
 import base64
 import hashlib
-import json
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO, Concatenate, ParamSpec
+from typing import Any, BinaryIO
 
 import click
 
-from groupseal.errors import EpochClosedError, ProtocolError
-from groupseal.reasons import Reason
+from member_client.cli_output import REFUSED, command, plain, print_json, remedy, warn
 from member_client.client import MemberClient, ReadItem
-from member_client.errors import ClientError, RefusedError, UnreachableError, WaitingError
-from member_client.home import HOME_VARIABLE, write_private
-
-WAITING, USAGE, REFUSED, UNREACHABLE = 1, 2, 3, 4
-_EXIT_CODES = (
-    "\b\nExit codes: 0 done; 1 waiting, nothing is wrong; 2 usage or this device's folder;"
-    "\n3 refused by verification or by the server; 4 the server cannot be reached."
-)
-P = ParamSpec("P")
-
-
-def _exit_code(error: ClientError | ProtocolError) -> int:
-    match error:
-        case WaitingError() | EpochClosedError():
-            return WAITING
-        case UnreachableError():
-            return UNREACHABLE
-        case ProtocolError() | RefusedError():
-            return REFUSED
-        case _:
-            return USAGE
-
-
-def _remedy(reason: str) -> str | None:
-    try:
-        return Reason(reason).remedy
-    except ValueError:
-        return None
-
-
-def command(
-    name: str, epilog: str
-) -> Callable[[Callable[Concatenate[MemberClient, bool, P], int]], click.Command]:
-    """A command with --home and --json, whose errors become messages and exit codes."""
-
-    def decorate(run: Callable[Concatenate[MemberClient, bool, P], int]) -> click.Command:
-        @wraps(run)
-        def guarded(home: Path | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                with MemberClient(home) as client:
-                    code = run(client, as_json, *args, **kwargs)
-            except (ClientError, ProtocolError) as error:
-                _show_error(error, as_json)
-                code = _exit_code(error)
-            raise SystemExit(code)
-
-        with_options = click.option(
-            "--home",
-            type=click.Path(path_type=Path),
-            envvar=HOME_VARIABLE,
-            help=f"This device's folder [{HOME_VARIABLE}; default: ~/.groupseal].",
-        )(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(guarded))
-        return click.command(name, epilog=f"{epilog}\n\n{_EXIT_CODES}")(with_options)
-
-    return decorate
-
-
-def _show_error(error: ClientError | ProtocolError, as_json: bool) -> None:
-    reason, remedy = str(error.reason), _remedy(str(error.reason))
-    if as_json:
-        _print_json({"error": {"reason": reason, "detail": str(error), "remedy": remedy}})
-        return
-    click.echo(f"{reason}: {error}", err=True)
-    if remedy is not None:
-        click.echo(remedy, err=True)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
-def _plain(text: str) -> str:
-    """Without control characters: what others wrote must not steer the terminal."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
-def _warn(warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+from member_client.home import write_private
 
 
 def key_fingerprint(group_public_key: bytes) -> str:
     """For people who compare what they opened: 128 bits of the key's SHA-256."""
     return f"sha256:{hashlib.sha256(group_public_key).hexdigest()[:32]}"
-
-
-@command("enrol", "Next: `groupseal member groups`, and `open` once a group is committed.")
-@click.option("--server", required=True, metavar="URL", help="The vendor's address.")
-@click.option("--code", required=True, help="The one-time enrolment code.")
-@click.option("--fingerprint", help="The organisation's fingerprint, from your own administrator.")
-def enrol(
-    client: MemberClient, as_json: bool, server: str, code: str, fingerprint: str | None
-) -> int:
-    """Make this computer a device of yours. Repeating it does no harm."""
-    done = client.enrol(server, code, fingerprint=fingerprint)
-    device, organisation = done.device, done.organisation
-    if as_json:
-        _print_json(
-            {
-                "member_id": done.member_id,
-                "user_name": done.user_name,
-                "key_id": device.key_id.hex(),
-                "state": device.state,
-                "reason": device.reason,
-                "fingerprint": organisation.fingerprint,
-                "fingerprint_confirmed": organisation.confirmed,
-            }
-        )
-    else:
-        click.echo(f"Enrolled as {done.user_name}. Device {device.key_id.hex()[:16]}.")
-        click.echo(f"Organisation {organisation.fingerprint}")
-        if organisation.confirmed:
-            click.echo("  confirmed: it is the fingerprint you gave.")
-        else:
-            click.echo(
-                "  NOT confirmed: this key was taken from the vendor's word. Compare it with"
-                " what your administrator says and enrol again with --fingerprint."
-            )
-        click.echo(f"Key {device.state}. Next: `groupseal member groups`.")
-    if device.state == "refused":
-        click.echo(_remedy(device.reason or "") or "The key was refused.", err=True)
-        return REFUSED
-    return 0
 
 
 @command("groups", "Next: `groupseal member open GROUP` for a committed one.")
@@ -153,15 +26,15 @@ def groups(client: MemberClient, as_json: bool) -> int:
     found = client.groups()
     if as_json:
         names = ("group_id", "display_name", "state", "reason", "epoch")
-        _print_json({"groups": [{n: getattr(each, n) for n in names} for each in found]})
+        print_json({"groups": [{n: getattr(each, n) for n in names} for each in found]})
         return 0
     for each in found:
         why = f" ({each.reason})" if each.reason else ""
         click.echo(
-            f"{each.group_id}  {each.state}{why}  epoch {each.epoch}  {_plain(each.display_name)}"
+            f"{each.group_id}  {each.state}{why}  epoch {each.epoch}  {plain(each.display_name)}"
         )
-        if each.reason and (remedy := _remedy(each.reason)):
-            click.echo(f"    {remedy}")
+        if each.reason and (what := remedy(each.reason)):
+            click.echo(f"    {what}")
     if not found:
         click.echo("You are in no group yet. Your administrator adds you at the identity provider.")
     return 0
@@ -184,7 +57,7 @@ def open_group(client: MemberClient, as_json: bool, group: str, export_secret: P
     if export_secret is not None:
         _export(opened.keys.secret.reveal(), export_secret)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "group_id": opened.group_id,
                 "name": opened.name,
@@ -197,10 +70,10 @@ def open_group(client: MemberClient, as_json: bool, group: str, export_secret: P
             }
         )
         return 0
-    click.echo(f"Group {opened.group_id}" + (f" ({_plain(opened.name)})" if opened.name else ""))
+    click.echo(f"Group {opened.group_id}" + (f" ({plain(opened.name)})" if opened.name else ""))
     click.echo(f"Epoch {opened.epoch}, verified against the organisation's signed ledger.")
     click.echo(f"Group key {key_fingerprint(opened.group_public_key)}")
-    _warn(opened.warnings)
+    warn(opened.warnings)
     return 0
 
 
@@ -226,7 +99,7 @@ def share(client: MemberClient, as_json: bool, group: str, text: str | None, fil
         raise click.UsageError("there is nothing to share: the input is empty")
     shared = client.share(client.find_group(group), content)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "item_id": shared.item_id,
                 "epoch": shared.epoch,
@@ -235,7 +108,7 @@ def share(client: MemberClient, as_json: bool, group: str, text: str | None, fil
         )
         return 0
     click.echo(f"Shared as {shared.item_id} in epoch {shared.epoch}.")
-    _warn(shared.warnings)
+    warn(shared.warnings)
     return 0
 
 
@@ -245,7 +118,7 @@ def read(client: MemberClient, as_json: bool, group: str) -> int:
     """Read what was shared to a group. Exits with 3 if any item is refused."""
     items = client.read(client.find_group(group))
     if as_json:
-        _print_json({"items": [_item_json(item) for item in items]})
+        print_json({"items": [_item_json(item) for item in items]})
     else:
         for item in items:
             _show_item(item)
@@ -276,36 +149,6 @@ def _item_json(item: ReadItem) -> dict[str, Any]:
 def _show_item(item: ReadItem) -> None:
     click.echo(f"-- {item.item_id}  {item.created_at}  epoch {item.epoch}  from {item.sender_id}")
     if item.content is not None:
-        click.echo(_plain(item.content.decode(errors="backslashreplace")))
+        click.echo(plain(item.content.decode(errors="backslashreplace")))
     elif item.refused is not None:
         click.echo(f"REFUSED {item.refused.reason}: {item.refused}", err=True)
-
-
-@command("devices", "A refused key comes with its reason; enrol again once that is resolved.")
-def devices(client: MemberClient, as_json: bool) -> int:
-    """List your device keys. Exits with 1 while this device's key is not bound."""
-    found, own = client.devices(), client.key_id
-    if as_json:
-        _print_json(
-            {
-                "devices": [
-                    {
-                        "key_id": each.key_id.hex(),
-                        "state": each.state,
-                        "reason": each.reason,
-                        "submitted_at": each.submitted_at,
-                        "this_device": each.key_id == own,
-                    }
-                    for each in found
-                ]
-            }
-        )
-    else:
-        for each in found:
-            mark = "  (this device)" if each.key_id == own else ""
-            why = f" ({each.reason})" if each.reason else ""
-            click.echo(f"{each.key_id.hex()[:16]}  {each.state}{why}{mark}")
-            if each.reason and (remedy := _remedy(each.reason)):
-                click.echo(f"    {remedy}")
-    bound = any(each.key_id == own and each.state == "bound" for each in found)
-    return 0 if bound else WAITING
