@@ -13,11 +13,8 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, Key, OctKey, RSAKey
 
 from encryption_service.oidc.errors import EvidenceError
-from encryption_service.oidc.signing_keys import (
-    MAX_KEYS,
-    KeySetError,
-    read_key_set,
-)
+from encryption_service.oidc.id_token import read_header, verify_signature
+from encryption_service.oidc.signing_keys import MAX_KEYS, KeySetError, read_key_set
 from encryption_service.outbound_http import OutboundHttp
 from groupseal.evidence import evidence_nonce
 from groupseal.reasons import Reason
@@ -142,12 +139,14 @@ class TestDiscovery:
         liar.publish(document)
         assert liar.refusal() is UNAVAILABLE
 
-    @pytest.mark.parametrize("status", [301, 302, 307, 404, 500, 204])
+    @pytest.mark.parametrize("status", [301, 302, 307, 404, 500, 203])
     def test_another_status_than_200_is_no_answer(self, liar: Liar, status: int) -> None:
         """A redirect is not followed: whoever it leads to is not whom the customer named."""
         location = (("Location", liar.web.url("/keys")),)
-        liar.publish(b"", status=status, headers=location)
+        document = {"issuer": liar.issuer, "jwks_uri": liar.web.url("/keys")}
+        liar.publish(document, status=status, headers=location)
         assert liar.refusal() is UNAVAILABLE
+        assert f"answered {status}" in liar.service.verifier.provider_fault
 
     def test_documents_have_a_size(self, liar: Liar) -> None:
         filler = "x" * 600_000
@@ -206,6 +205,7 @@ class TestKeySets:
         short = _weak_rsa_key()
         liar.publish_keys(short)
         assert liar.refusal(short) is Reason.EVIDENCE_INVALID
+        assert read_key_set(_set(short)) == ()
 
     @pytest.mark.parametrize("curve", ["P-256", "P-384", "P-521"])
     def test_a_curve_has_its_algorithm(self, liar: Liar, curve: str) -> None:
@@ -232,6 +232,15 @@ class TestKeySets:
         other = RSAKey.generate_key(2048)
         liar.publish_keys(other, liar.key, kid=liar.key.kid)
         assert liar.refusal() is None
+
+    def test_a_key_verifies_with_its_algorithms_and_no_others(self, liar: Liar) -> None:
+        """Whoever hands keys to the verification need not have chosen them by the header."""
+        token = liar.enrolment.provider.mint({}, key=liar.key)
+        header = read_header(token)
+        assert verify_signature(token, header, read_key_set(_set(liar.key))) == b"{}"
+        for parameters in ({"alg": "PS256"}, {"kid": "another"}):
+            with pytest.raises(EvidenceError):
+                verify_signature(token, header, read_key_set(_set(liar.key, **parameters)))
 
     @given(st.binary(max_size=300))
     def test_any_bytes_are_a_set_or_an_error(self, data: bytes) -> None:
