@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from encryption_api import encryption_pb2 as pb
 from groupseal.bindings import BindingRequest
 from groupseal.envelopes import envelope_info, group_context
+from groupseal.identifiers import identifier_to_text
 from groupseal.key_removal import KeyRemoval
 from groupseal.labels import Label
 from groupseal.suites import Suite
@@ -54,11 +55,18 @@ class Device:
     def key_id(self) -> bytes:
         return self.request.key_id
 
+    @property
+    def member_text(self) -> str:
+        return identifier_to_text(self.member)
+
+    def request_to_bind(self, *, replaces: bool = False) -> BindingRequest:
+        return replace(self.request, replaces=replaces)
+
     def binding(
         self, endorser: "Device | None" = None, *, replaces: bool = False, **fields: object
     ) -> pb.KeyBinding:
         """The message that offers this device's key."""
-        request = replace(self.request, replaces=replaces)
+        request = self.request_to_bind(replaces=replaces)
         binding = pb.KeyBinding(
             member_id=self.member,
             suite=Suite.XWING,
