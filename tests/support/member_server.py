@@ -1,7 +1,8 @@
 """A vendor that speaks the member API over real HTTP, from an organisation in memory.
 
-It binds every key that is submitted, at once. What it serves can be changed by plain assignment:
-`ledger`, `head`, `grants`, `items` and more are what it answers with.
+It decides on every key that is submitted at once, as the encryption service does. What it serves
+can be changed by plain assignment: `ledger`, `head`, `grants`, `items` and more are what it answers
+with.
 """
 
 import base64
@@ -15,9 +16,13 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
+from encryption_service.oidc.verifier import EvidenceError, EvidenceVerifier
 from groupseal.bindings import BindingRequest
 from groupseal.identifiers import fingerprint
+from groupseal.key_removal import KeyRemoval
+from groupseal.reasons import Reason
 from groupseal.suites import Suite
+from groupseal.trust import TrustMode
 from tests.support.org_maker import MadeGrant, OrgMaker
 
 Answer = tuple[int, dict[str, Any]]
@@ -39,6 +44,16 @@ class StoredItem:
 
 
 @dataclass
+class Offered:
+    """A key that a device handed in, and what became of it."""
+
+    request: BindingRequest
+    proof: bytes
+    # None while it waits.
+    refused: str | None = None
+
+
+@dataclass
 class Vendor:
     """The vendor's state and its answers."""
 
@@ -49,7 +64,15 @@ class Vendor:
     items: list[StoredItem] = field(default_factory=list)
     names: dict[bytes, str] = field(default_factory=dict)
     page: int = 3
+    # False: a key waits, whatever vouches for it.
     binds: bool = True
+    # What opens and checks evidence in mode `oidc`.
+    verifier: EvidenceVerifier | None = None
+    offered: dict[bytes, Offered] = field(default_factory=dict)
+    # Bodies of POST /devices.
+    submissions: list[dict[str, Any]] = field(default_factory=list)
+    # What GET /devices shows of each key; None hides it.
+    shows: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda shown: shown
     # Overrides for hostile variants; `answers` are whole answers by path.
     answers: dict[str, Answer] = field(default_factory=dict)
     ledger: list[bytes] | None = None
@@ -78,6 +101,8 @@ class Vendor:
         if member is None:
             return refusal(401, "session_ended")
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if words[0] == "devices" and len(words) == 3:
+            return self._remove(bytes.fromhex(words[1]), member, body)
         if len(words) == 3:
             what = f"{method} {words[2]}"
             return self._about_group(what, UUID(words[1]).bytes, member, query, body)
@@ -124,32 +149,84 @@ class Vendor:
         }
 
     def _submit(self, member: bytes, body: Any) -> Answer:
+        self.submissions.append(body)
         request = BindingRequest(
             self.org.id,
             member,
             Suite(body["suite"]),
             base64.b64decode(body["hpke_public_key"]),
             base64.b64decode(body["signing_public_key"]),
+            body.get("replaces", False),
         )
         proof = base64.b64decode(body["possession_proof"])
         request.verify_possession(proof)
-        if self.binds and request.key_id not in self.org.keys:
-            self.org.bind(request, proof)
+        if request.key_id not in self.org.keys:
+            self.offered[request.key_id] = Offered(request, proof)
+            if self.binds:
+                self.decide(body, request, proof)
         return 202, self._device(request.key_id)
 
+    def decide(self, body: Any, request: BindingRequest, proof: bytes) -> None:
+        """As the service: a bound key's signature, or what the trust mode demands."""
+        others = [key_id for key_id, key in self.org.keys.items() if key.member == request.member]
+        if "endorsement" in body:
+            endorser = base64.b64decode(body["endorsing_key_id"])
+            endorsement = base64.b64decode(body["endorsement"])
+            key = self.org.keys[endorser]
+            assert key.member == request.member
+            request.verify_endorsement(key.signing_public_key, endorsement)
+            self.org.bind(request, proof, endorser, endorsement)
+        elif reason := self._refusal(request, body):
+            self.offered[request.key_id].refused = reason
+            return
+        else:
+            self.org.bind(request, proof)
+        for key_id in others if request.replaces else ():
+            self.org.unbind(key_id, Reason.KEY_REPLACED)
+
+    def _refusal(self, request: BindingRequest, body: Any) -> str | None:
+        if self.org.trust.mode is not TrustMode.OIDC:
+            return None
+        if "sealed_evidence" not in body or self.verifier is None:
+            return Reason.EVIDENCE_NEEDED
+        try:
+            self.verifier.verify(request, base64.b64decode(body["sealed_evidence"]))
+        except EvidenceError as error:
+            return error.reason
+        return None
+
     def _device(self, key_id: bytes) -> dict[str, Any]:
-        state = "bound" if key_id in self.org.keys else "submitted"
+        offered = self.offered[key_id]
+        state = "refused" if offered.refused else "submitted"
         return {
             "key_id": key_id.hex(),
             "suite": 1,
-            "state": state,
-            "reason": None,
+            "hpke_public_key": b64(offered.request.hpke_public_key),
+            "signing_public_key": b64(offered.request.signing_public_key),
+            "possession_proof": b64(offered.proof),
+            "replaces": offered.request.replaces,
+            "state": "bound" if key_id in self.org.keys else state,
+            "reason": offered.refused,
             "submitted_at": "2030-01-01T00:00:00Z",
+            "removal": None,
+            "removal_reason": None,
         }
 
     def _devices(self, member: bytes) -> Answer:
-        found = [key_id for key_id, key in self.org.keys.items() if key.member == member]
-        return 200, {"devices": [self._device(key_id) for key_id in found]}
+        found = [
+            self.shows(self._device(key_id))
+            for key_id, offered in self.offered.items()
+            if offered.request.member == member
+        ]
+        return 200, {"devices": [each for each in found if each is not None]}
+
+    def _remove(self, key_id: bytes, member: bytes, body: Any) -> Answer:
+        signer = self.org.keys[base64.b64decode(body["signing_key_id"])]
+        assert signer.member == member
+        signature = base64.b64decode(body["signature"])
+        KeyRemoval(self.org.id, member, key_id).verify(signer.signing_public_key, signature)
+        self.org.unbind(key_id, Reason.KEY_REMOVED_BY_MEMBER)
+        return 202, {"key_id": key_id.hex(), "state": "unbound", "removal": "done", "reason": None}
 
     def _ledger(self, start: int) -> Answer:
         entries = self.org.entries if self.ledger is None else self.ledger

@@ -30,7 +30,7 @@ from groupseal.entries import (
     KeyBound,
     KeyUnbound,
     OrganisationCreated,
-    TrustMode,
+    TrustChanged,
     Unknown,
 )
 from groupseal.envelopes import envelope_info, group_context
@@ -39,6 +39,7 @@ from groupseal.labels import Label
 from groupseal.ledger import EMPTY_ROSTER_DIGEST, next_roster_digest
 from groupseal.merkle import CompactRange, leaf_hash
 from groupseal.parts import GroupNamePart, PartKind, Parts, part_digest
+from groupseal.trust import VENDOR_TRUSTED, TrustSettings
 
 START_MS = 1_800_000_000_000
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -120,7 +121,8 @@ class MadeGroup:
 class OrgMaker:
     """Makes one organisation's ledger, entry by entry, every one of them valid."""
 
-    def __init__(self, now_ms: int = START_MS) -> None:
+    def __init__(self, now_ms: int = START_MS, *, trust: TrustSettings | None = None) -> None:
+        """With `trust`, there is a key for evidence, and the second entry says how it decides."""
         self.id = uuid4().bytes
         self.signing_key = Ed25519PrivateKey.generate()
         self.public_key = self.signing_key.public_key().public_bytes_raw()
@@ -132,17 +134,26 @@ class OrgMaker:
         # (group, member) that is on the roster and granted nothing.
         self.barred: set[tuple[bytes, bytes]] = set()
         self.seal: Callable[[Envelope], bytes] = seal_envelope
+        self.evidence_seed = os.urandom(32)
+        self.trust = trust or VENDOR_TRUSTED
         keyset = b"sealed keyset"
         self.append(
             OrganisationCreated(
                 self.public_key,
-                b"",
-                TrustMode.PIN,
-                bytes(32),
+                xwing_public_key(self.evidence_seed) if trust else b"",
+                self.trust.mode,
+                trust.digest() if trust else bytes(32),
                 part_digest(PartKind.SEALED_KEYSET, keyset),
             ),
             {PartKind.SEALED_KEYSET: keyset},
         )
+        if trust is not None:
+            self.decide_by(trust)
+
+    def decide_by(self, trust: TrustSettings) -> int:
+        """From here on the organisation decides by these settings."""
+        self.trust = trust
+        return self.append(TrustChanged(trust))
 
     def append(
         self, body: Body | Unknown, parts: Parts | None = None, critical: bool = True
@@ -170,7 +181,13 @@ class OrgMaker:
     def sign(self, head: Head) -> str:
         return format_note(head, self.public_key, self.signing_key.sign(head.text.encode()))
 
-    def bind(self, request: BindingRequest, proof: bytes) -> int:
+    def bind(
+        self,
+        request: BindingRequest,
+        proof: bytes,
+        endorsing_key_id: bytes | None = None,
+        endorsement: bytes | None = None,
+    ) -> int:
         self.keys[request.key_id] = request
         return self.append(
             KeyBound(
@@ -180,8 +197,10 @@ class OrgMaker:
                 request.hpke_public_key,
                 request.signing_public_key,
                 proof,
-                TrustMode.PIN,
+                self.trust.mode,
                 request.replaces,
+                endorsing_key_id=endorsing_key_id,
+                endorsement=endorsement,
             )
         )
 
