@@ -96,6 +96,8 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
     holds_version: int = 0
     # ListHolds ends after so many, as if it was cut off.
     cut_holds_after: int | None = None
+    # Calls of WatchLedger that are open now.
+    watching: int = 0
     # What GetOrganisation says.
     frozen: bool = False
     policy_fault: str = ""
@@ -228,12 +230,16 @@ class FakeService(pb_grpc.EncryptionServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[pb.WatchLedgerResponse]:
         self._enter("WatchLedger", context)
-        while context.is_active() and not self._released.is_set():
-            yield pb.WatchLedgerResponse(
-                size=len(self.org.entries), holds_version=self.holds_version
-            )
-            with self._changed:
-                self._changed.wait(1.0)
+        self.watching += 1
+        try:
+            while context.is_active() and not self._released.is_set():
+                yield pb.WatchLedgerResponse(
+                    size=len(self.org.entries), holds_version=self.holds_version
+                )
+                with self._changed:
+                    self._changed.wait(1.0)
+        finally:
+            self.watching -= 1
 
     def BindMemberKeys(  # noqa: N802
         self, requests: Iterator[pb.BindMemberKeysRequest], context: grpc.ServicerContext
