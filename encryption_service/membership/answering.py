@@ -40,17 +40,17 @@ class Answerer:
 
         May be called again with the same question after an error: it goes on where it was.
         """
-        if question.source_group_id is None or not question.subjects:
+        if question.source_group_id is None or question.look_up:
             found = self._find(question)
             if isinstance(found, Reason):
                 self._events.group_not_found(question.group, found)
                 return found
             self._events.group_found(question.group, found)
-            question.source_group_id = found.id
+            question.source_group_id, question.look_up = found.id, False
         try:
             self._decide(question, question.source_group_id)
         except SourceGroupMissingError:
-            question.listing = None
+            question.listing, question.look_up = None, True
             self._events.group_not_found(question.group, Reason.GROUP_NOT_AT_SOURCE)
             return Reason.GROUP_NOT_AT_SOURCE
         self._events.answered(question.group)

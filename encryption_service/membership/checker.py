@@ -5,6 +5,7 @@ leaves a question and returns, and what comes of it is told through the events.
 """
 
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from groupseal.reasons import Reason
 _log = structlog.get_logger(__name__)
 
 _THREADS = 2
+_STOPS_WITHIN_SECONDS = 3.0
 _FIRST_LOOK_UP_WAIT_MS = 200
 _LONGEST_LOOK_UP_WAIT_MS = 10 * 60_000
 # A group that nobody asked about for so long is not looked for any more.
@@ -102,11 +104,15 @@ class MembershipChecker:
             thread.start()
 
     def stop(self) -> None:
-        """Returns when no thread tells anything any more, a request's time-out at the latest."""
+        """Returns when the threads ended, or after a few seconds if the source is silent.
+
+        A thread that still waits for the source then ends by itself and tells nobody.
+        """
         self._stopping.set()
         self._questions.stop()
+        end = time.monotonic() + _STOPS_WITHIN_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, end - time.monotonic()))
         self._threads = []
 
     def verdicts(self, source_group_id: str, subjects: Collection[str]) -> dict[str, Verdict]:
@@ -123,7 +129,15 @@ class MembershipChecker:
         """
         now = self._clock()
         self._questions.put(
-            Question(group, source_group_id, group_name, set(subjects), asked_ms=now, due_ms=now)
+            Question(
+                group,
+                source_group_id,
+                group_name,
+                set(subjects),
+                asked_ms=now,
+                due_ms=now,
+                look_up=source_group_id is None or not subjects,
+            )
         )
 
     def audit_now(self) -> AuditResult:
@@ -182,6 +196,8 @@ class MembershipChecker:
         except StoppingError:
             return
         except SourceUnavailableError as error:
+            if self._stopping.is_set():
+                return
             retry_at = self._health.failed(error)
             _log.warning("membership_source_failed", reason=error.reason.value, error=str(error))
             self._events.unavailable([question.group], error.reason, retry_at)

@@ -23,7 +23,7 @@ class Listing:
 
 @dataclass(slots=True)
 class Question:
-    """Are these in the group? Without an id: which group is it? Without subjects: is it there?"""
+    """Are these in the group? Without an id: which group is it?"""
 
     group: bytes
     source_group_id: str | None
@@ -31,7 +31,9 @@ class Question:
     subjects: set[str]
     asked_ms: int
     due_ms: int = 0
-    # Fruitless look-ups of the group so far.
+    # The group itself is looked up first, even if its id is known: it may have been gone.
+    look_up: bool = False
+    # Fruitless look-ups so far.
     look_ups: int = 0
     listing: Listing | None = None
     # Why it is delayed, if it is.
@@ -118,5 +120,6 @@ class QuestionQueue:
             self._waiting[newer.group] = newer
             return
         waiting.subjects |= newer.subjects
+        waiting.look_up |= newer.look_up
         waiting.group_name, waiting.asked_ms = newer.group_name, newer.asked_ms
         waiting.tell = waiting.delayed_for is not None

@@ -161,6 +161,20 @@ class TestTheGroupItself:
             ask(checker, "00gdeleted", *asked)
             assert events.heard == [("group_not_found", GROUP, Reason.GROUP_NOT_AT_SOURCE)]
 
+    def test_that_was_gone_and_is_back_says_so(
+        self, okta: OktaApi, checker: MembershipChecker, events: Listener, clock: Time
+    ) -> None:
+        """Whoever heard that it is gone has to hear that it is there, before any verdict."""
+        ada = okta.add_user()
+        ask(checker, "00gcomesback", ada)
+        okta.add_group("Finance", [ada], group_id="00gcomesback")
+        clock.pass_seconds(RECHECK_MS / 1000)
+        checker.answer_due()
+        assert events.heard[1:] == [
+            ("group_found", GROUP, SourceGroup("00gcomesback", "Finance")),
+            ("answered", GROUP),
+        ]
+
     def test_is_looked_up_by_its_id_when_nobody_is_asked_about(
         self, okta: OktaApi, checker: MembershipChecker, events: Listener, clock: Time
     ) -> None:
