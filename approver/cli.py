@@ -158,8 +158,9 @@ def _compare(fingerprint: str, *, yes: bool) -> None:
         "\nHave the member read out the fingerprint that the device shows, in person or by voice.",
         err=True,
     )
-    typed = click.prompt(f"Type its groups {places}", err=True)
-    if not agrees(typed, fingerprint, asked):
+    click.echo(f"Type its groups {places}: ", err=True, nl=False)
+    # Not `click.prompt`: it writes to standard output, where the approval goes.
+    if not agrees(sys.stdin.readline().strip(), fingerprint, asked):
         raise ApproverError(
             "this is not the fingerprint of the key in the request, so nothing was signed. If it "
             "was no slip of the keyboard, the member's key was exchanged: tell your administrators"

@@ -12,7 +12,10 @@ import click
 from encryption_service.errors import ServiceError
 from groupseal.visible_text import visible
 
-VENDORS_WORD = "User names and external ids are the vendor's word; fingerprints are not."
+VENDORS_WORD = (
+    "User names, external ids and, without a membership source, names of groups are the vendor's "
+    "word; ids and fingerprints are not."
+)
 P = ParamSpec("P")
 
 

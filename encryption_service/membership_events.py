@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from encryption_service.admission import Admission
+from encryption_service.admission import BY_POLICY, Admission
 from encryption_service.group_store import Group, GroupStore
 from encryption_service.membership.events import AuditedGroup
 from encryption_service.membership.source import SourceGroup
@@ -44,7 +44,8 @@ class MembershipRecorder:
     def group_found(self, group: bytes, found: SourceGroup) -> None:
         """The group's id at the source is pinned; its name is that of the source."""
         _wait(self._writer.step(group, lambda r: r.name_from_source(group, found.id, found.name)))
-        self._look_again(group, _BY_SOURCE)
+        # The policy may have held it for want of a name.
+        self._look_again(group, (*_BY_SOURCE, *BY_POLICY))
 
     def group_not_found(self, group: bytes, reason: Reason) -> None:
         """Additions wait until there is exactly one such group, or a person says which it is."""
