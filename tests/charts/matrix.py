@@ -20,9 +20,63 @@ OWN_CERTIFICATE: Values = {
         "caKey": "issuer.pem",
         "serverName": "sealing.example.com",
         "clientCA": {"key": "vendor.pem"},
-        "allowedClientIdentities": [IDENTITY, OTHER_IDENTITY],
+        "allowedClientIdentities": [IDENTITY, OTHER_IDENTITY, "dns:worker.example.com"],
     },
     "rootKey": {"key": "root"},
+}
+
+POLICY_TEXT = """\
+version: 1
+freeze: false
+"""
+
+OKTA: Values = {
+    "trust": {
+        "mode": "oidc",
+        "oidc": {
+            "issuer": "https://example.okta.com",
+            "clientId": "0oa1evidence",
+            "subjectClaim": "uid",
+        },
+    },
+    "membership": {
+        "source": "okta",
+        "credential": {"existingSecret": "the-okta-credential", "key": "okta.pem"},
+        "okta": {"url": "https://example.okta.com", "clientId": "0oa1membership"},
+        "cacheSeconds": 60,
+        "auditSeconds": 300,
+        "recheckSeconds": 30,
+    },
+    "policy": {"inline": POLICY_TEXT, "key": "ours.yaml"},
+    "outbound": {
+        "allowPrivateAddresses": True,
+        "ca": {"existingConfigMap": "the-proxy-ca", "key": "proxy.pem"},
+    },
+    "metrics": {"enabled": True, "port": 9100},
+}
+
+OKTA_TOKEN: Values = {
+    "membership": {
+        "source": "okta",
+        "check": "observe",
+        "credential": {"existingSecret": "the-okta-credential"},
+        "okta": {"url": "https://example.okta.com"},
+    },
+    "policy": {"existingConfigMap": "the-policy"},
+}
+
+ENTRA: Values = {
+    "trust": {"mode": "approve"},
+    "membership": {
+        "source": "entra",
+        "credential": {"existingSecret": "the-entra-credential"},
+        "entra": {
+            "tenantId": "9d0c7a52-0f4e-4f8b-a1f5-6f5f4d0b7c11",
+            "clientId": "1b5e4f0a-7c1d-4d52-8c3f-2a9e6d0f4b22",
+            "graphUrl": "https://graph.microsoft.us",
+            "loginUrl": "https://login.microsoftonline.us",
+        },
+    },
 }
 
 EVERYTHING: Values = {
@@ -66,6 +120,9 @@ CASES: dict[str, Values] = {
     "existing claim": merged(MINIMAL, {"storage": {"sqlite": {"existingClaim": "the-claim"}}}),
     "everything": merged(MINIMAL, EVERYTHING),
     "default service account": merged(MINIMAL, {"serviceAccount": {"create": False}}),
+    "okta by key": merged(MINIMAL, OKTA),
+    "okta by token": merged(MINIMAL, OKTA_TOKEN),
+    "entra": merged(MINIMAL, ENTRA),
     "full name given": merged(MINIMAL, {"fullnameOverride": "groupseal"}),
 }
 

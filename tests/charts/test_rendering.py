@@ -10,7 +10,16 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.charts.matrix import CASES, IDENTITY, MINIMAL, NO_CONTEXTS, NO_GROUP
+from tests.charts.matrix import (
+    CASES,
+    ENTRA,
+    IDENTITY,
+    MINIMAL,
+    NO_CONTEXTS,
+    NO_GROUP,
+    OKTA,
+    OKTA_TOKEN,
+)
 from tests.charts.rendering import (
     CHART,
     CHART_FILE,
@@ -95,6 +104,15 @@ def test_rendering_is_deterministic(case: str) -> None:
             {"tls": {"allowedClientIdentities": [f"{IDENTITY},{IDENTITY}"]}},
             "/tls/allowedClientIdentities/0",
         ),
+        ({"tls": {"allowedClientIdentities": ["dns:*.example.com"]}}, "/tls/allowedClient"),
+        ({"tls": {"allowedClientIdentities": ["dns:Worker.example.com"]}}, "/tls/allowedClient"),
+        ({"trust": {"mode": "trusting"}}, "/trust/mode"),
+        ({"trust": {"oidc": {"issuer": "example.okta.com"}}}, "/trust/oidc/issuer"),
+        ({"trust": {"oidc": {"clientSecret": "x"}}}, "additional properties 'clientSecret'"),
+        ({"membership": {"check": "on"}}, "/membership/check"),
+        ({"membership": {"source": "scim"}}, "/membership/source"),
+        ({"membership": {"okta": {"token": "x"}}}, "additional properties 'token'"),
+        ({"metrics": {"port": 8443}}, "/metrics/port"),
         ({"rootKey": {"key": "../root"}}, "/rootKey/key"),
         ({"wrapProcesses": 0}, "/wrapProcesses"),
         ({"logLevel": "INFO"}, "/logLevel"),
@@ -125,6 +143,33 @@ def test_schema_refuses(change: Values, complaint: str) -> None:
             {"tls": {"existingSecret": "the-server-certificate"}},
             "tls.serverName",
             "a DNS name in that certificate",
+        ),
+        ({"trust": {"mode": "oidc"}}, "trust.oidc.issuer", "register a client for this alone"),
+        ({"membership": {"check": "enforce"}}, "membership.source is empty", "okta or entra"),
+        (
+            {"membership": {"source": "okta"}},
+            "membership.credential.existingSecret",
+            "kubectl create secret",
+        ),
+        (
+            {"membership": {"source": "okta", "credential": {"existingSecret": "x"}}},
+            "membership.okta.url",
+            "https://example.okta.com",
+        ),
+        (
+            {"membership": {"source": "entra", "credential": {"existingSecret": "x"}}},
+            "membership.entra.tenantId",
+            "app registration",
+        ),
+        (
+            {"policy": {"inline": "freeze: true", "existingConfigMap": "the-policy"}},
+            "policy.inline and policy.existingConfigMap",
+            "keep one of them",
+        ),
+        (
+            {"metrics": {"enabled": True, "port": 8081}},
+            "metrics.port and health.port",
+            "give them two ports",
         ),
         ({"drainSeconds": 60}, "drainSeconds (60)", "raise the latter"),
         ({"image": {"tag": "latest"}}, "image.tag", "image.digest"),
@@ -255,3 +300,24 @@ def test_notes_show_the_next_steps() -> None:
     assert f"{inside}identity --json > identity.json\n" in notes
     assert [line[:2] for line in notes.splitlines() if line[:1].isdigit()] == ["1.", "2.", "3."]
     assert IDENTITY in notes
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "not_said"),
+    [
+        (MINIMAL, 'Trust mode "pin" is vendor-trusted', "vouches"),
+        (merged(MINIMAL, OKTA), "https://example.okta.com vouches", "vendor-trusted"),
+        (merged(MINIMAL, ENTRA), "encryption-service keys list", "vendor-trusted"),
+        (merged(MINIMAL, OKTA_TOKEN), 'Membership check "observe" is vendor-trusted', "vouches"),
+    ],
+    ids=["pin", "oidc and enforce", "approve and enforce", "observe"],
+)
+def test_notes_say_who_is_trusted(values: Values, said: str, not_said: str) -> None:
+    """Wherever the vendor's word decides, the notes say so; elsewhere they name who decides."""
+    notes = helm(
+        *("install", "seal", str(CHART), "--namespace", "security", "--dry-run=client"),
+        *("--values", "-"),
+        stdin=yaml.safe_dump(values),
+    ).partition("NOTES:")[2]
+    assert said in notes
+    assert not_said not in notes

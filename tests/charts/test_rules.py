@@ -4,7 +4,14 @@ import re
 
 import pytest
 
-from tests.charts.matrix import CASES, MINIMAL, NO_CONTEXTS, NO_GROUP, OWN_CERTIFICATE
+from tests.charts.matrix import (
+    CASES,
+    MINIMAL,
+    NO_CONTEXTS,
+    NO_GROUP,
+    OWN_CERTIFICATE,
+    POLICY_TEXT,
+)
 from tests.charts.rendering import (
     CHART_FILE,
     Manifest,
@@ -90,6 +97,7 @@ def test_every_mounted_secret_is_named_by_a_value(case: str) -> None:
         values["rootKey"]["existingSecret"],
         values["tls"]["clientCA"]["existingSecret"],
         values["tls"].get("existingSecret", ""),
+        values.get("membership", {}).get("credential", {}).get("existingSecret", ""),
     } - {""}
     (template,) = pod_templates(render(values))
     volumes = template["spec"]["volumes"]
@@ -114,8 +122,7 @@ def test_mounts_are_directories_of_known_volumes(objects: list[Manifest]) -> Non
     mounts = pod["containers"][0]["volumeMounts"]
     assert sorted(volumes) == sorted(m["name"] for m in mounts)
     assert all("subPath" not in m for m in mounts)
-    read_only = {m["name"] for m in mounts if m.get("readOnly")}
-    assert {"root-key", "vendor-ca"} <= read_only
+    assert {m["name"] for m in mounts if not m.get("readOnly")} <= {"data", "tmp", "extra"}
 
 
 def test_files_that_variables_name_are_mounted(objects: list[Manifest]) -> None:
@@ -124,16 +131,34 @@ def test_files_that_variables_name_are_mounted(objects: list[Manifest]) -> None:
     pod = found["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     by_path = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
-    secrets = {v["name"]: v["secret"] for v in pod["volumes"] if "secret" in v}
+    sources = {v["name"]: v.get("secret") or v.get("configMap") for v in pod["volumes"]}
     for variable in container["env"]:
         if variable["name"].endswith("_FILE"):
             folder, _, file = variable["value"].rpartition("/")
-            items = secrets[by_path[folder]].get("items")
-            assert items is None or file in {item["path"] for item in items}
+            assert file in {item["path"] for item in sources[by_path[folder]]["items"]}
         elif variable["name"].endswith("_DIR"):
             mount, _, below = variable["value"].rpartition("/")
             assert by_path[mount] == "data"
             assert below
+
+
+def test_a_changed_policy_restarts_nothing() -> None:
+    """The text is in a ConfigMap that is mounted whole; the pod template does not depend on it."""
+    now = merged(MINIMAL, {"policy": {"inline": POLICY_TEXT}})
+    then = merged(MINIMAL, {"policy": {"inline": POLICY_TEXT.replace("false", "true")}})
+    (before,), (after,) = (of_kind(render(values), "ConfigMap") for values in (now, then))
+    assert before["data"] == {"policy.yaml": POLICY_TEXT}
+    assert after["data"] != before["data"]
+    assert list(pod_templates(render(now))) == list(pod_templates(render(then)))
+
+
+def test_metrics_have_a_port_of_their_own() -> None:
+    """Named for whoever scrapes pods; in no Service, like the probes' port."""
+    (container,) = containers(render(merged(MINIMAL, {"metrics": {"enabled": True}})))
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"tls-grpc": 8443, "health": 8081, "metrics": 9090}
+    (container,) = containers(render(MINIMAL))
+    assert {port["name"] for port in container["ports"]} == {"tls-grpc", "health"}
 
 
 def test_selectors_match(objects: list[Manifest]) -> None:
@@ -148,7 +173,7 @@ def test_selectors_match(objects: list[Manifest]) -> None:
 
 
 def test_services_lead_to_the_grpc_port_alone(objects: list[Manifest]) -> None:
-    """The health port is for the kubelet: no Service leads to it."""
+    """The ports for the kubelet and for metrics are the pod's alone: no Service leads to them."""
     (container,) = containers(objects)
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports["tls-grpc"] == 8443

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.charts.matrix import EVERYTHING, MINIMAL, OWN_CERTIFICATE
+from tests.charts.matrix import ENTRA, EVERYTHING, MINIMAL, OKTA, OKTA_TOKEN, OWN_CERTIFICATE
 from tests.charts.rendering import CHART, Values, merged, render_text
 
 pytestmark = pytest.mark.tools
@@ -15,6 +15,27 @@ WHOLE = {"podSecurityContext", "securityContext", "resources"}
 NEEDS: dict[str, Values] = {
     "tls.existingSecret": {"tls": {"serverName": "sealing.example.com"}},
     "tls.caKey": OWN_CERTIFICATE,
+    **dict.fromkeys(("trust.oidc.issuer", "trust.oidc.clientId", "trust.oidc.subjectClaim"), OKTA),
+    **{
+        f"membership.{name}": OKTA
+        for name in (
+            "check",
+            "credential.existingSecret",
+            "credential.key",
+            "okta.url",
+            "okta.clientId",
+            "cacheSeconds",
+            "auditSeconds",
+            "recheckSeconds",
+        )
+    },
+    **{
+        f"membership.entra.{name}": ENTRA
+        for name in ("tenantId", "clientId", "graphUrl", "loginUrl")
+    },
+    "policy.key": OKTA,
+    "outbound.ca.key": OKTA,
+    "metrics.port": OKTA,
 }
 # Another value for those keys that the matrix's richest case does not set.
 OTHERS: dict[str, Values] = {
@@ -35,6 +56,33 @@ OTHERS: dict[str, Values] = {
     "tls.clientCA.existingSecret": {"tls": {"clientCA": {"existingSecret": "another"}}},
     "tls.clientCA.key": {"tls": {"clientCA": {"key": "vendor.pem"}}},
     "tls.allowedClientIdentities": {"tls": {"allowedClientIdentities": ["spiffe://other/x"]}},
+    "trust.mode": {"trust": {"mode": "approve"}},
+    "trust.oidc.issuer": {"trust": {"oidc": {"issuer": "https://login.example.com"}}},
+    "trust.oidc.clientId": {"trust": {"oidc": {"clientId": "another"}}},
+    "trust.oidc.subjectClaim": {"trust": {"oidc": {"subjectClaim": "oid"}}},
+    "membership.check": {"membership": {"check": "observe"}},
+    "membership.source": OKTA_TOKEN,
+    "membership.credential.existingSecret": {
+        "membership": {"credential": {"existingSecret": "another"}}
+    },
+    "membership.credential.key": {"membership": {"credential": {"key": "another.pem"}}},
+    "membership.okta.url": {"membership": {"okta": {"url": "https://another.okta.com"}}},
+    "membership.okta.clientId": {"membership": {"okta": {"clientId": ""}}},
+    "membership.entra.tenantId": {"membership": {"entra": {"tenantId": "another"}}},
+    "membership.entra.clientId": {"membership": {"entra": {"clientId": "another"}}},
+    "membership.entra.graphUrl": {"membership": {"entra": {"graphUrl": ""}}},
+    "membership.entra.loginUrl": {"membership": {"entra": {"loginUrl": ""}}},
+    "membership.cacheSeconds": {"membership": {"cacheSeconds": 90}},
+    "membership.auditSeconds": {"membership": {"auditSeconds": 90}},
+    "membership.recheckSeconds": {"membership": {"recheckSeconds": 90}},
+    "policy.inline": {"policy": {"inline": "freeze: true\n"}},
+    "policy.existingConfigMap": {"policy": {"existingConfigMap": "the-policy"}},
+    "policy.key": {"policy": {"key": "another.yaml"}},
+    "outbound.allowPrivateAddresses": {"outbound": {"allowPrivateAddresses": True}},
+    "outbound.ca.existingConfigMap": {"outbound": {"ca": {"existingConfigMap": "the-ca"}}},
+    "outbound.ca.key": {"outbound": {"ca": {"key": "another.pem"}}},
+    "metrics.enabled": {"metrics": {"enabled": True}},
+    "metrics.port": {"metrics": {"port": 9101}},
     "storage.sqlite.existingClaim": {"storage": {"sqlite": {"existingClaim": "the-claim"}}},
     "podSecurityContext": {"podSecurityContext": {"fsGroup": 1}},
     "securityContext": {"securityContext": {"readOnlyRootFilesystem": False}},

@@ -66,6 +66,59 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 
+{{- define "encryption-service.membershipCheck" -}}
+{{- .Values.membership.check | default (ternary "enforce" "off" (ne .Values.membership.source "")) }}
+{{- end }}
+
+{{/* The ConfigMap that holds the policy; empty: there is none. */}}
+{{- define "encryption-service.policyConfigMap" -}}
+{{- if .Values.policy.existingConfigMap }}
+{{- .Values.policy.existingConfigMap }}
+{{- else if .Values.policy.inline }}
+{{- printf "%s-policy" (include "encryption-service.fullname" .) }}
+{{- end }}
+{{- end }}
+
+{{- define "encryption-service.membershipEnv" }}
+{{- $credential := printf "/etc/groupseal/membership/%s" .Values.membership.credential.key }}
+- name: GROUPSEAL_SERVICE_MEMBERSHIP_SOURCE
+  value: {{ .Values.membership.source | quote }}
+{{- if eq .Values.membership.source "okta" }}
+- name: GROUPSEAL_SERVICE_OKTA_URL
+  value: {{ .Values.membership.okta.url | quote }}
+{{- if .Values.membership.okta.clientId }}
+- name: GROUPSEAL_SERVICE_OKTA_CLIENT_ID
+  value: {{ .Values.membership.okta.clientId | quote }}
+- name: GROUPSEAL_SERVICE_OKTA_PRIVATE_KEY_FILE
+  value: {{ $credential | quote }}
+{{- else }}
+- name: GROUPSEAL_SERVICE_OKTA_TOKEN_FILE
+  value: {{ $credential | quote }}
+{{- end }}
+{{- else }}
+- name: GROUPSEAL_SERVICE_ENTRA_TENANT_ID
+  value: {{ .Values.membership.entra.tenantId | quote }}
+- name: GROUPSEAL_SERVICE_ENTRA_CLIENT_ID
+  value: {{ .Values.membership.entra.clientId | quote }}
+- name: GROUPSEAL_SERVICE_ENTRA_CLIENT_SECRET_FILE
+  value: {{ $credential | quote }}
+{{- with .Values.membership.entra.graphUrl }}
+- name: GROUPSEAL_SERVICE_ENTRA_GRAPH_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.membership.entra.loginUrl }}
+- name: GROUPSEAL_SERVICE_ENTRA_LOGIN_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+- name: GROUPSEAL_SERVICE_MEMBERSHIP_CACHE_SECONDS
+  value: {{ int .Values.membership.cacheSeconds | quote }}
+- name: GROUPSEAL_SERVICE_MEMBERSHIP_AUDIT_SECONDS
+  value: {{ int .Values.membership.auditSeconds | quote }}
+- name: GROUPSEAL_SERVICE_MEMBERSHIP_RECHECK_SECONDS
+  value: {{ int .Values.membership.recheckSeconds | quote }}
+{{- end }}
+
 {{/* Paths, names and numbers only: secrets are files, never variables. */}}
 {{- define "encryption-service.env" -}}
 # A folder of its own below the mount: the mount point belongs to root, and may hold lost+found.
@@ -95,7 +148,34 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 # Said openly, so that another default of a later version cannot change it unseen.
 - name: GROUPSEAL_SERVICE_TRUST_MODE
-  value: pin
+  value: {{ .Values.trust.mode | quote }}
+{{- if eq .Values.trust.mode "oidc" }}
+- name: GROUPSEAL_SERVICE_OIDC_ISSUER
+  value: {{ .Values.trust.oidc.issuer | quote }}
+- name: GROUPSEAL_SERVICE_OIDC_CLIENT_ID
+  value: {{ .Values.trust.oidc.clientId | quote }}
+- name: GROUPSEAL_SERVICE_OIDC_SUBJECT_CLAIM
+  value: {{ .Values.trust.oidc.subjectClaim | quote }}
+{{- end }}
+- name: GROUPSEAL_SERVICE_MEMBERSHIP_CHECK
+  value: {{ include "encryption-service.membershipCheck" . | quote }}
+{{- if .Values.membership.source }}
+{{- include "encryption-service.membershipEnv" . }}
+{{- end }}
+{{- if include "encryption-service.policyConfigMap" . }}
+- name: GROUPSEAL_SERVICE_POLICY_FILE
+  value: {{ printf "/etc/groupseal/policy/%s" .Values.policy.key | quote }}
+{{- end }}
+- name: GROUPSEAL_SERVICE_OUTBOUND_ALLOW_PRIVATE
+  value: {{ .Values.outbound.allowPrivateAddresses | quote }}
+{{- if .Values.outbound.ca.existingConfigMap }}
+- name: GROUPSEAL_SERVICE_OUTBOUND_CA_FILE
+  value: {{ printf "/etc/groupseal/outbound-ca/%s" .Values.outbound.ca.key | quote }}
+{{- end }}
+{{- if .Values.metrics.enabled }}
+- name: GROUPSEAL_SERVICE_METRICS_LISTEN
+  value: {{ printf "0.0.0.0:%d" (int .Values.metrics.port) | quote }}
+{{- end }}
 - name: GROUPSEAL_SERVICE_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
 - name: GROUPSEAL_SERVICE_WRAP_PROCESSES
