@@ -23,6 +23,7 @@ from tests.support.identity_provider import IdentityProvider
 from tests.support.tls_server import Page, WebServer
 
 UNAVAILABLE = Reason.IDENTITY_PROVIDER_UNAVAILABLE
+_KEY = RSAKey.generate_key(2048, auto_kid=True)
 
 
 class Liar:
@@ -31,7 +32,7 @@ class Liar:
     def __init__(self, web: WebServer, http: OutboundHttp, base: IdentityProvider) -> None:
         self.web = web
         self.issuer = web.url("")
-        self.key: Key = RSAKey.generate_key(2048, auto_kid=True)
+        self.key: Key = _KEY
         self.publish({"issuer": self.issuer, "jwks_uri": web.url("/keys")})
         self.publish_keys(self.key)
         self.enrolment = Enrolment(base)
