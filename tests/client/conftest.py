@@ -7,10 +7,15 @@ from uuid import uuid4
 
 import pytest
 
+from encryption_service.outbound_http import OutboundHttp
 from groupseal.identifiers import fingerprint
+from groupseal.trust import TrustSettings
 from member_client.client import MemberClient
+from tests.support.evidence_makers import TestClock, trust_in
+from tests.support.identity_provider import IdentityProvider
 from tests.support.member_server import MemberServer, Vendor
 from tests.support.org_maker import MadeGroup, OrgMaker
+from tests.support.signing_in import Person, verifier_of
 
 
 @dataclass
@@ -34,13 +39,16 @@ class World:
     def now_ms(self) -> int:
         return self.org.now_ms
 
+    def new_home(self) -> Path:
+        return self.folder / uuid4().hex
+
     def client(self, home: Path) -> MemberClient:
         return MemberClient(home, now_ms=self.now_ms)
 
     def member(self, member: bytes | None = None) -> Member:
         """A new member with one enrolled device, or another device of one."""
         member = member or uuid4().bytes
-        home = self.folder / uuid4().hex
+        home = self.new_home()
         client = self.client(home)
         code = self.vendor.code_for(member)
         client.enrol(self.address, code, fingerprint=fingerprint(self.org.public_key))
@@ -57,11 +65,11 @@ class World:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[], World]]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., World]]:
     running: list[MemberServer] = []
 
-    def start() -> World:
-        org = OrgMaker()
+    def start(trust: TrustSettings | None = None) -> World:
+        org = OrgMaker(trust=trust)
         vendor = Vendor(org)
         server = MemberServer(vendor)
         server.__enter__()
@@ -74,5 +82,36 @@ def serve(tmp_path: Path) -> Iterator[Callable[[], World]]:
 
 
 @pytest.fixture
-def world(serve: Callable[[], World]) -> World:
+def world(serve: Callable[..., World]) -> World:
     return serve()
+
+
+@pytest.fixture
+def http() -> Iterator[OutboundHttp]:
+    http = OutboundHttp(allow_private_addresses=True)
+    yield http
+    http.close()
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    """Of the encryption service, where it judges evidence."""
+    return TestClock()
+
+
+@pytest.fixture
+def vouched(
+    serve: Callable[..., World],
+    identity_provider: IdentityProvider,
+    http: OutboundHttp,
+    clock: TestClock,
+) -> World:
+    """An organisation whose identity provider vouches for its members' keys."""
+    world = serve(trust_in(identity_provider))
+    world.vendor.verifier = verifier_of(world.org, http, clock)
+    return world
+
+
+@pytest.fixture
+def ada_at_browser(identity_provider: IdentityProvider) -> Person:
+    return Person(identity_provider, identity_provider.add_user(f"ada-{uuid4().hex}"))
