@@ -102,6 +102,8 @@ class ProviderKeys:
                     self._fault = ""
                 except ProviderError as error:
                     self._fault = str(error)
+                    # From now on: a provider that hangs has used the time up already.
+                    self._asked_ms = self._clock()
             return self._set
         finally:
             self._fetching.release()

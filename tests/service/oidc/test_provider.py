@@ -218,3 +218,18 @@ class TestCache:
         with pytest.raises(EvidenceError):
             keys.keys_for(self.header)
         assert len(calls) == 2
+
+    def test_a_provider_that_hangs_until_the_timeout_is_left_alone_as_long_afterwards(self) -> None:
+        """Otherwise each key of a batch would wait for the timeout again."""
+        clock, calls = TestClock(), []
+
+        def fetch() -> tuple[SigningKey, ...]:
+            calls.append(1)
+            clock.forward(2 * cache.RETRY_MS)
+            raise ProviderError("no whole answer")
+
+        keys = ProviderKeys(fetch, clock)
+        for _ in range(20):
+            with pytest.raises(EvidenceError):
+                keys.keys_for(self.header)
+        assert len(calls) == 1
