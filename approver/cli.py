@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import BinaryIO, ParamSpec
+from typing import ParamSpec
 
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -71,7 +71,7 @@ def _print_public(key: Ed25519PrivateKey, name: str | None) -> None:
 
 @click.command("approve")
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="Your key's file.")
-@click.argument("request", type=click.File("rb"))
+@click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A new file; default: standard output."
 )
@@ -84,17 +84,13 @@ def _print_public(key: Ed25519PrivateKey, name: str | None) -> None:
     help="How long the approval may be used. Who is let in by then stays in.",
 )
 @_reporting
-def approve(key: Path, request: BinaryIO, out: Path | None, yes: bool, days: int) -> None:
+def approve(key: Path, request: Path, out: Path | None, yes: bool, days: int) -> None:
     """Approve one key of one member, after comparing it with the member.
 
-    REQUEST is what `encryption-service approvals request` (or `keys request`) printed; - is
-    standard input.
+    REQUEST is a file with what `encryption-service approvals request` (or `keys request`) printed.
     """
     signing_key = read_key(key)
-    try:
-        asked = ApprovalRequest.from_json(request.read(MAX_DOCUMENT_BYTES + 1))
-    except MalformedError as error:
-        raise ApproverError(f"the request is not usable: {error}") from error
+    asked = _read_request(request)
     expires_ms = time.time_ns() // 1_000_000 + days * _DAY_MS
     _show(asked, expires_ms)
     _compare(key_fingerprint(asked.key_id), yes=yes)
@@ -109,6 +105,16 @@ def approve(key: Path, request: BinaryIO, out: Path | None, yes: bool, days: int
             f"{out} cannot be made ({error.strerror}): give a path where no file is yet"
         ) from error
     click.echo(f"wrote {out}; next: `encryption-service approvals add {out}`", err=True)
+
+
+def _read_request(path: Path) -> ApprovalRequest:
+    try:
+        with path.open("rb") as file:
+            return ApprovalRequest.from_json(file.read(MAX_DOCUMENT_BYTES + 1))
+    except OSError as error:
+        raise ApproverError(f"{path} cannot be read ({error.strerror})") from error
+    except MalformedError as error:
+        raise ApproverError(f"the request is not usable: {error}") from error
 
 
 def sign(request: ApprovalRequest, key: Ed25519PrivateKey, expires_ms: int) -> SignedApproval:
