@@ -71,7 +71,7 @@ class AdminSocket:
         self._handler = handler
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
-        self._threads: set[threading.Thread] = set()
+        self._serving: dict[threading.Thread, socket.socket] = {}
         self._stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept, name="admin-socket", daemon=True)
 
@@ -102,7 +102,9 @@ class AdminSocket:
         if self._acceptor.ident is not None:
             self._acceptor.join()
         self._listener.close()
-        for thread in list(self._threads):
+        for thread, connection in list(self._serving.items()):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)  # it answers what it has read, and no more
             thread.join(_STOP_SECONDS)
         self._path.unlink(missing_ok=True)
 
@@ -127,7 +129,7 @@ class AdminSocket:
                 connection.sendall(_line({"error": fault}))
             return
         thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-        self._threads.add(thread)
+        self._serving[thread] = connection
         thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -140,7 +142,7 @@ class AdminSocket:
                     if not request.endswith(b"\n"):
                         break
         finally:
-            self._threads.discard(threading.current_thread())
+            self._serving.pop(threading.current_thread(), None)
             self._slots.release()
 
     def _answer(self, line: bytes) -> dict[str, Any]:
