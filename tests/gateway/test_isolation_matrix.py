@@ -157,6 +157,7 @@ def _attributes(endpoint: str, foreign: Foreign) -> Any:
 _ARGUMENTS: dict[str, str | None] = {
     "user_id": "a user",
     "group_id": "a group",
+    "key_id": "a member's key",
     "name": None,
     "urn": None,
 }
@@ -336,7 +337,7 @@ def test_a_token_opens_one_api_only(scim: ScimClient, gateway_wiring: Wiring) ->
         if _CHECKED.get(route.endpoint) == "open":
             continue
         wrong = scim.token if route.address.startswith("/member/") else session
-        path = route.at(user_id=user, group_id=user, name="User", urn="x")
+        path = route.at(user_id=user, group_id=user, key_id=user, name="User", urn="x")
         for token in (wrong, "", "gs_scim_", f"{wrong}x"):
             answer = client.open(
                 path,
@@ -356,13 +357,14 @@ def test_a_member_sees_no_group_of_another_tenant(
     for route in _routes("/member/"):
         for identifier in foreign.in_paths if route.arguments else []:
             answer = app.test_client().open(
-                route.at(group_id=identifier),
+                route.at(group_id=identifier, key_id=identifier),
                 method=route.method,
                 json=_attributes(route.endpoint, foreign),
                 query_string={"key_id": "0" * 64},
                 headers={"Authorization": f"Bearer {session}"},
             )
-            expected = {400, 404} if route.endpoint == "members.items_create" else {404, 409}
+            checks_first = {"members.items_create", "members.devices_remove"}
+            expected = {400, 404} if route.endpoint in checks_first else {404, 409}
             assert answer.status_code in expected, (route, answer.text)
             assert _CANARY not in answer.text
 
