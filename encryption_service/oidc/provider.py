@@ -65,28 +65,30 @@ class ProviderKeys:
 
         Raises EvidenceError (IDENTITY_PROVIDER_UNAVAILABLE) while that cannot be told.
         """
-        now = self._clock()
+        # The clock is read after the set each time: whoever fetched it meanwhile is not ahead.
         current = self._set
+        asked = now = self._clock()
         if current is None or not _within(FRESH_MS, current.fetched_ms, now):
-            current = self._refresh(current, now)
+            current = self._refresh(current)
+            now = self._clock()
         if current is None or not _within(USABLE_MS, current.fetched_ms, now):
             raise self._unavailable()
         if keys := current.fitting(header):
             return keys
-        return self._keys_for_unknown(header, current, now)
+        return self._keys_for_unknown(header, current, asked)
 
     def _keys_for_unknown(
-        self, header: Header, current: KeySet, now: int
+        self, header: Header, current: KeySet, asked: int
     ) -> tuple[SigningKey, ...]:
-        seen = self._first_seen(header, now)
+        seen = self._first_seen(header, asked)
         if current.fetched_ms < seen:
-            renewed = self._refresh(current, now)
+            renewed = self._refresh(current)
             if renewed is None or renewed.fetched_ms < seen:
                 raise self._unavailable()
             current = renewed
         return current.fitting(header)
 
-    def _refresh(self, current: KeySet | None, now: int) -> KeySet | None:
+    def _refresh(self, current: KeySet | None) -> KeySet | None:
         """The newest set after a fetch, or without one if it is not time or somebody else is at it.
 
         Only a thread that has nothing to go on with waits for the other's fetch.
@@ -95,18 +97,22 @@ class ProviderKeys:
         if not self._fetching.acquire(timeout=patience):
             return self._set
         try:
+            now = self._clock()
             if self._asked_ms is None or not _within(RETRY_MS, self._asked_ms, now):
-                self._asked_ms = now
-                try:
-                    self._set = KeySet(self._fetch(), now)
-                    self._fault = ""
-                except ProviderError as error:
-                    self._fault = str(error)
-                    # From now on: a provider that hangs has used the time up already.
-                    self._asked_ms = self._clock()
+                self._fetch_at(now)
             return self._set
         finally:
             self._fetching.release()
+
+    def _fetch_at(self, now: int) -> None:
+        self._asked_ms = now
+        try:
+            self._set = KeySet(self._fetch(), now)
+            self._fault = ""
+        except ProviderError as error:
+            self._fault = str(error)
+            # From now on: a provider that hangs has used the time up already.
+            self._asked_ms = self._clock()
 
     def _first_seen(self, header: Header, now: int) -> int:
         with self._unknown_lock:

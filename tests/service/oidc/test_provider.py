@@ -233,3 +233,25 @@ class TestCache:
             with pytest.raises(EvidenceError):
                 keys.keys_for(self.header)
         assert len(calls) == 1
+
+    def test_those_who_waited_for_a_fetch_that_failed_do_not_begin_another(self) -> None:
+        """The clock stands still for nobody while they wait."""
+        clock, calls = TestClock(), []
+
+        def fetch() -> tuple[SigningKey, ...]:
+            calls.append(1)
+            clock.forward(1000)
+            threading.Event().wait(0.2)
+            clock.forward(1000)
+            raise ProviderError("no whole answer")
+
+        keys = ProviderKeys(fetch, clock)
+
+        def ask() -> object:
+            try:
+                return keys.keys_for(self.header)
+            except EvidenceError as error:
+                return error.reason
+
+        assert at_once(*[ask] * 8) == [UNAVAILABLE] * 8
+        assert len(calls) == 1
