@@ -1,5 +1,6 @@
 """Devices: added by a bound key's signature, replaced after a loss, removed; protected groups."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,9 +154,7 @@ def protected(tmp_path: Path, approvers: list[Approver]) -> Iterator[ServiceProc
     policy = PolicyOnDisk(
         tmp_path / "policy.yaml",
         approvers=[a.entry() for a in approvers],
-        protected=[
-            {"match": [{"name": "Finance*"}], "approvals": 2, "approvers": ["ana", "ben"]}
-        ],
+        protected=[{"match": [{"name": "Finance*"}], "approvals": 2, "approvers": ["ana", "ben"]}],
     )
     environment = {"GROUPSEAL_SERVICE_POLICY_FILE": str(policy.path)}
     with ServiceProcess(tmp_path / "service", environment=environment) as running:
@@ -177,15 +176,21 @@ def finance(vendor: Vendor, *members: bytes) -> bytes:
 
 
 def approve(
-    service: ServiceProcess, vendor: Vendor, group: bytes, device: Device, approver: Approver,
-    *, expires_ms: int | None = None,
+    service: ServiceProcess,
+    vendor: Vendor,
+    group: bytes,
+    device: Device,
+    approver: Approver,
+    *,
+    expires_ms: int | None = None,
 ) -> tuple[int, str]:
     """Has an approver's signature added by command; exit code and output."""
     expires = vendor.last_time_ms + DAY_MS if expires_ms is None else expires_ms
-    statement = ApprovalStatement(
-        vendor.organisation, group, device.member, device.key_id, expires
-    )
-    return service.add_approval(statement, approver)
+    statement = ApprovalStatement(vendor.organisation, group, device.member, device.key_id, expires)
+    document = service.folder / f"approval-{os.urandom(4).hex()}.json"
+    document.write_text(approver.approval(statement))
+    done = service.run("approvals", "add", str(document), check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_a_protected_group_is_entered_by_n_approvals(
@@ -207,7 +212,7 @@ def test_a_protected_group_is_entered_by_n_approvals(
 def test_an_approval_is_for_one_key_one_group_and_a_time(
     protected: ServiceProcess, guarded: Vendor, approvers: list[Approver]
 ) -> None:
-    """Moved to another group or key it does not verify; expired, or of a stranger, it is refused."""
+    """It opens no other group; expired, or of a stranger, it is refused."""
     ana, ben, _ = approvers
     first, second = guarded.bound_devices(2)
     one, other = finance(guarded, first.member), finance(guarded, first.member, second.member)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from groupseal.approval_documents import SignedApproval
 from groupseal.approvals import ApprovalStatement
 
 DAY_MS = 24 * 3600 * 1000
@@ -25,6 +26,10 @@ class Approver:
 
     def sign(self, statement: ApprovalStatement) -> bytes:
         return self._key.sign(statement.message())
+
+    def approval(self, statement: ApprovalStatement) -> str:
+        """The document that `encryption-service approvals add` takes."""
+        return SignedApproval(statement, self.public_key, self.sign(statement)).to_json()
 
 
 class PolicyOnDisk:
