@@ -18,7 +18,7 @@ OTHER_CODES = {"enforce", "off", "approve", "pin", "oidc", "observe"}
 
 
 @cache
-def tests_of(path: str) -> set[str]:
+def cases_of(path: str) -> set[str]:
     """`name` or `Class::name` of every test of a file."""
     file = ROOT / path
     if not file.exists():
@@ -41,7 +41,7 @@ def words_of(path: str) -> set[str]:
 @pytest.mark.parametrize(("path", "name"), sorted({(path, name) for path, name, _ in NAMED}))
 def test_a_named_test_exists(path: str, name: str) -> None:
     """A row whose test was renamed or dropped claims nothing any more."""
-    assert name in tests_of(path)
+    assert name in cases_of(path)
 
 
 @pytest.mark.parametrize(
