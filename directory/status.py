@@ -16,6 +16,7 @@ from groupseal.identifiers import fingerprint
 # Every tenant, or the one that is asked for.
 _TENANTS = text("""
     SELECT id, name, state, service_address, organisation_id, signing_public_key, trust_mode,
+        issuer, membership_check, membership_source, frozen, policy_fault,
         ledger_size, ledger_read_at, restored_from, restored_until, halted_reason,
         service_failures, service_down_since, next_attempt_at, service_reason
     FROM tenants WHERE CAST(:id AS uuid) IS NULL OR id = :id
@@ -99,7 +100,14 @@ class TenantStatus:
     service_address: str | None
     organisation_id: UUID | None
     fingerprint: str | None
+    # As the ledger last said; None before it was read.
     trust_mode: str | None
+    issuer: str | None
+    membership_check: str | None
+    membership_source: str | None
+    # As the service last said of itself.
+    frozen: bool
+    policy_fault: str | None
     ledger_size: int
     ledger_read_at: datetime | None
     restored_from: int | None
@@ -110,13 +118,20 @@ class TenantStatus:
     service_next_attempt_at: datetime | None
     service_reason: str | None
     keys: dict[str, int] = field(default_factory=dict)
+    # By reason.
     refused_keys: dict[str, int] = field(default_factory=dict)
+    waiting_keys: dict[str, int] = field(default_factory=dict)
     memberships: dict[str, int] = field(default_factory=dict)
     # Of all groups.
     unknown_members: int = 0
     dirty_groups: int = 0
     pending_since: datetime | None = None
     groups: list[GroupStatus] = field(default_factory=list)
+
+    @property
+    def vendor_trusted(self) -> bool:
+        """The vendor's word decides whose key a key is, or which mode it is is not known yet."""
+        return self.trust_mode in {None, "pin"}
 
     @property
     def pending(self) -> bool:
@@ -139,7 +154,7 @@ def read_status(connection: Connection, tenant_id: UUID | None = None) -> list[T
 def as_json(status: TenantStatus, *, every_group: bool) -> dict[str, Any]:
     """What `--json` prints; without `every_group` only groups where something is pending."""
     groups = [group for group in status.groups if every_group or not group.settled]
-    shown = asdict(status) | {"pending": status.pending}
+    shown = asdict(status) | {"pending": status.pending, "vendor_trusted": status.vendor_trusted}
     shown["groups"] = [asdict(group) | {"settled": group.settled} for group in groups]
     return {name: _plain(value) for name, value in shown.items()}
 
@@ -153,6 +168,11 @@ def _tenant_status(scope: TenantScope, row: Row[Any]) -> TenantStatus:
         organisation_id=row.organisation_id,
         fingerprint=fingerprint(row.signing_public_key) if row.signing_public_key else None,
         trust_mode=row.trust_mode,
+        issuer=row.issuer,
+        membership_check=row.membership_check,
+        membership_source=row.membership_source,
+        frozen=row.frozen,
+        policy_fault=row.policy_fault,
         ledger_size=row.ledger_size,
         ledger_read_at=row.ledger_read_at,
         restored_from=row.restored_from,
@@ -166,8 +186,9 @@ def _tenant_status(scope: TenantScope, row: Row[Any]) -> TenantStatus:
     for key in scope.all(_KEYS):
         status.keys[key.state] = status.keys.get(key.state, 0) + key.number
         if key.state == "refused":
-            reason = key.reason or "unknown"
-            status.refused_keys[reason] = status.refused_keys.get(reason, 0) + key.number
+            status.refused_keys[key.reason or "unknown"] = key.number
+        elif key.state == "submitted" and key.reason is not None:
+            status.waiting_keys[key.reason] = key.number
     status.groups = _groups(scope)
     status.unknown_members = sum(group.unknown_members for group in status.groups)
     status.dirty_groups = sum(group.dirty for group in status.groups)

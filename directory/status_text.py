@@ -11,6 +11,7 @@ def tenant_text(status: TenantStatus, *, every_group: bool, now: datetime) -> st
     lines = [f"{status.name}  {status.tenant_id}  {_service(status, now)}"]
     if status.fingerprint is not None:
         lines.append(f"  organisation {status.organisation_id}, fingerprint {status.fingerprint}")
+        lines += _trust(status)
     if status.halted_reason is not None:
         lines.append(f"  HALTED: {_reason(status.halted_reason)}")
     if status.restored_until is not None:
@@ -20,14 +21,41 @@ def tenant_text(status: TenantStatus, *, every_group: bool, now: datetime) -> st
             "(`groupseal tenant release`)"
         )
     lines.append(f"  memberships: {_counts(status.memberships)}; keys: {_counts(status.keys)}")
-    for reason, count in status.refused_keys.items():
-        lines.append(f"    {count} keys refused: {_reason(reason)}")
+    for what, keys in (("refused", status.refused_keys), ("waiting", status.waiting_keys)):
+        lines += [f"    {count} keys {what}: {_reason(reason)}" for reason, count in keys.items()]
     groups = [group for group in status.groups if every_group or not group.settled]
     for group in groups:
         lines += _group(group, now)
     if not groups:
         lines.append("  no group is pending")
     return "\n".join(lines)
+
+
+def _trust(status: TenantStatus) -> list[str]:
+    """How the organisation decides whom to trust, and what it holds back at the moment."""
+    check = status.membership_check or "off"
+    source = f" at {status.membership_source}" if status.membership_source else ""
+    lines = [f"  trust: {_mode(status)}; membership check: {check}{source}"]
+    if status.frozen:
+        lines.append(f"  FROZEN: {Reason.FROZEN.remedy}")
+    if status.policy_fault is not None:
+        lines.append(
+            "  the organisation's policy file is wrong, the last good one is in force: "
+            f"{status.policy_fault}"
+        )
+    return lines
+
+
+def _mode(status: TenantStatus) -> str:
+    match status.trust_mode:
+        case None:
+            return "not known before the ledger was read"
+        case "pin":
+            return "pin (vendor-trusted: the first key seen for a member is believed)"
+        case "oidc":
+            return f"oidc (evidence of {status.issuer})"
+        case mode:
+            return mode
 
 
 def _service(status: TenantStatus, now: datetime) -> str:
