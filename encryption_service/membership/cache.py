@@ -61,7 +61,8 @@ class VerdictCache:
                 else:
                     verdict = Verdict.YES if subject in group.listed else Verdict.NO
                     said_ms = group.listed_ms
-                if said_ms > (yes_from if verdict is Verdict.YES else no_from):
+                # Not from the future either: a clock that was set back makes no verdict last.
+                if (yes_from if verdict is Verdict.YES else no_from) < said_ms <= now:
                     found[subject] = verdict
             return found
 

@@ -6,11 +6,9 @@ request is authenticated, limits count per kind of endpoint and minute, and page
 paging happens.
 """
 
-import json
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote
@@ -18,33 +16,17 @@ from urllib.parse import quote
 import jwt
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+from tests.support.okta_documents import (
+    OktaGroup,
+    OktaUser,
+    error,
+    group_document,
+    searched_name,
+    user_document,
+)
 from tests.support.stand_in_server import Reply, Request, StandInServer
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ERRORS = {
-    "E0000003": (400, "The request body was not well-formed."),
-    "E0000006": (403, "You do not have permission to perform the requested action"),
-    "E0000007": (404, "Not found: Resource not found"),
-    "E0000008": (404, "The requested path was not found"),
-    "E0000011": (401, "Invalid token provided"),
-    "E0000031": (400, "Invalid search criteria."),
-    "E0000047": (429, "API call exceeded rate limit due to too many requests."),
-}
-
-
-@dataclass
-class OktaUser:
-    id: str
-    login: str
-    status: str = "ACTIVE"
-
-
-@dataclass
-class OktaGroup:
-    id: str
-    name: str
-    members: dict[str, None]
-    type: str = "OKTA_GROUP"
 
 
 class OktaApi(StandInServer):
@@ -152,7 +134,7 @@ class OktaApi(StandInServer):
     def reply(self, request: Request) -> Reply:
         kind = _kind(request.segments)
         headers, allowed = self._count(kind)
-        reply = self._answer(kind, request) if allowed else _error("E0000047")
+        reply = self._answer(kind, request) if allowed else error("E0000047")
         reply.headers.update(headers)
         return reply
 
@@ -161,10 +143,10 @@ class OktaApi(StandInServer):
             return self._token(request)
         scopes = self._scopes(request.headers.get("authorization", ""))
         if scopes is None:
-            return _error("E0000011")
+            return error("E0000011")
         needed = "okta.users.read" if kind == "user" else "okta.groups.read"
         if needed not in scopes:
-            return _error("E0000006")
+            return error("E0000006")
         return self._read(request)
 
     def _read(self, request: Request) -> Reply:
@@ -173,27 +155,27 @@ class OktaApi(StandInServer):
                 return self._search(request)
             case "GET", "api", "v1", "groups", group_id, *rest:
                 if group_id in self.forbidden_groups:
-                    return _error("E0000006")
+                    return error("E0000006")
                 return self._about_group(request, self._visible(group_id), rest)
             case "GET", "api", "v1", "users", name, *rest:
                 return self._about_user(request, self._user(name), rest)
-        return _error("E0000008")
+        return error("E0000008")
 
     def _about_group(self, request: Request, group: OktaGroup | None, rest: list[str]) -> Reply:
         if group is None:
-            return _error("E0000007")
+            return error("E0000007")
         if rest == ["users"]:
-            users = [_user(self.users[u]) for u in group.members if u in self.users]
+            users = [user_document(self.users[u]) for u in group.members if u in self.users]
             return self._paged(request, users)
-        return _error("E0000008") if rest else Reply(200, _group(group))
+        return error("E0000008") if rest else Reply(200, group_document(group))
 
     def _about_user(self, request: Request, user: OktaUser | None, rest: list[str]) -> Reply:
         if user is None:
-            return _error("E0000007")
+            return error("E0000007")
         if rest == ["groups"]:
             groups = [g for g in self.groups.values() if user.id in g.members]
-            return self._paged(request, [_group(g) for g in groups if self._visible(g.id)])
-        return _error("E0000008") if rest else Reply(200, _user(user))
+            return self._paged(request, [group_document(g) for g in groups if self._visible(g.id)])
+        return error("E0000008") if rest else Reply(200, user_document(user))
 
     def _visible(self, group_id: str) -> OktaGroup | None:
         hidden = self.visible_groups is not None and group_id not in self.visible_groups
@@ -210,14 +192,14 @@ class OktaApi(StandInServer):
         """`search=profile.name eq "…"` (without regard to case) and `q=` (starts with)."""
         groups = [g for g in self.groups.values() if self._visible(g.id)]
         if "search" in request.query:
-            name = _searched_name(request.query["search"])
+            name = searched_name(request.query["search"])
             if name is None:
-                return _error("E0000031")
+                return error("E0000031")
             groups = [g for g in groups if g.name.lower() == name.lower()]
         elif "q" in request.query:
             start = request.query["q"].lower()
             groups = [g for g in groups if g.name.lower().startswith(start)]
-        return self._paged(request, [_group(group) for group in groups])
+        return self._paged(request, [group_document(group) for group in groups])
 
     def _paged(self, request: Request, entries: list[dict[str, Any]]) -> Reply:
         """`limit` and `after`, an opaque cursor: here the last id; entries ordered by id."""
@@ -325,46 +307,3 @@ def _kind(segments: tuple[str, ...]) -> str:
         case ("api", "v1", "users", *_):
             return "users"
     return "groups"
-
-
-def _searched_name(expression: str) -> str | None:
-    """The string of `profile.name eq "…"`, with its escapes resolved; None if malformed."""
-    prefix = "profile.name eq "
-    if not expression.startswith(prefix):
-        return None
-    try:
-        name = json.loads(expression[len(prefix) :])
-    except ValueError:
-        return None
-    return name if isinstance(name, str) else None
-
-
-def _group(group: OktaGroup) -> dict[str, Any]:
-    return {
-        "id": group.id,
-        "objectClass": ["okta:user_group"],
-        "type": group.type,
-        "profile": {"name": group.name, "description": None},
-    }
-
-
-def _user(user: OktaUser) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "status": user.status,
-        "profile": {"login": user.login, "email": user.login},
-    }
-
-
-def _error(code: str) -> Reply:
-    status, summary = _ERRORS[code]
-    return Reply(
-        status,
-        {
-            "errorCode": code,
-            "errorSummary": summary,
-            "errorLink": code,
-            "errorId": secrets.token_urlsafe(12),
-            "errorCauses": [],
-        },
-    )

@@ -67,6 +67,15 @@ class TestVerdicts:
         clock.pass_seconds(2)
         assert checker.verdicts(finance, [ada]) == {}
 
+    def test_a_clock_that_is_set_back_makes_none_last(
+        self, okta: OktaApi, checker: MembershipChecker, clock: Time
+    ) -> None:
+        ada = okta.add_user()
+        finance = okta.add_group("Finance", [ada])
+        ask(checker, finance, ada)
+        clock.pass_seconds(-3600)
+        assert checker.verdicts(finance, [ada]) == {}
+
     def test_a_no_ends_sooner_so_that_the_grant_follows(
         self, okta: OktaApi, checker: MembershipChecker, clock: Time
     ) -> None:
