@@ -5,6 +5,8 @@ Runs in the threads of calls, outside the writer: evidence may need the identity
 
 from typing import Protocol
 
+import structlog
+
 from encryption_api import encryption_pb2 as pb
 from encryption_service.binding_rules import Offer
 from encryption_service.bindings import BindingAnswer, Removal
@@ -18,6 +20,7 @@ from groupseal.key_removal import KeyRemoval
 from groupseal.reasons import Reason
 from groupseal.suites import suite_from
 
+_log = structlog.get_logger(__name__)
 _LONGEST_NAME = 1024
 
 
@@ -87,6 +90,8 @@ class OfferReader:
         try:
             return self._verifier.verify(request, sealed), None
         except EvidenceError as error:
+            # Its text quotes no evidence; it says what is wrong with the provider, if it is that.
+            _log.warning("evidence_refused", reason=str(error.reason), detail=str(error))
             return None, error.reason
 
 
