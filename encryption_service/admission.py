@@ -27,6 +27,7 @@ from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 BY_POLICY = (
     Reason.FROZEN,
     Reason.GROUP_NOT_ALLOWED,
+    Reason.SUITE_NOT_ALLOWED,
     Reason.APPROVAL_NEEDED,
     Reason.QUOTA_USED_UP,
 )
@@ -179,6 +180,9 @@ class Admission:
         if not rule.allowed:
             sorting.hold_all(Reason.GROUP_NOT_ALLOWED)
             return
+        if rule.suites is not None:
+            others = self._keys.of_other_suites(sorting.left, rule.suites)
+            sorting.hold_those(others, Reason.SUITE_NOT_ALLOWED)
         if self._has_weak_keys:
             self._hold_weak_keys(sorting)
         if self.enforces_membership:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from groupseal.suites import Suite
 from groupseal.trust import TrustMode
 
 KeyName = tuple[bytes, bytes]  # member, key id
@@ -159,6 +160,13 @@ class KeyStore:
         wanted = {int(mode) for mode in modes}
         found = ((name, execute(query, (name[1],)).fetchone()) for name in names)
         return {name for name, row in found if row is not None and row[0] in wanted}
+
+    def of_other_suites(self, names: Sequence[KeyName], suites: Collection[Suite]) -> set[KeyName]:
+        """Those of the keys whose suite is none of these."""
+        query = "SELECT suite FROM member_keys WHERE key_id = ?"
+        execute = self._connection.execute
+        found = ((name, execute(query, (name[1],)).fetchone()) for name in names)
+        return {name for name, row in found if row is not None and row[0] not in suites}
 
     def forget_refusal(self, key_id: bytes, member: bytes) -> None:
         """So that the key can be refused for another reason."""

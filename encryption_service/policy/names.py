@@ -7,6 +7,7 @@ NFKC_Casefold). Letters of different scripts that merely look alike stay differe
 """
 
 import unicodedata
+from functools import lru_cache
 
 # Default-ignorable characters that are not of category Cf, which is left out as a whole.
 _IGNORABLE = frozenset(
@@ -15,6 +16,7 @@ _IGNORABLE = frozenset(
 _VARIATION_SELECTORS = (range(0xFE00, 0xFE10), range(0xE0000, 0xE1000))
 
 
+@lru_cache(1024)  # the same few names are compared with every pattern, again and again
 def normal_form(name: str) -> str:
     """The form in which names and patterns are compared; applying it again changes nothing."""
     folded = unicodedata.normalize("NFD", _visible(name))

@@ -75,6 +75,8 @@ def _contradictions(model: PolicyModel) -> Iterator[tuple[Location, str]]:
         count = len(names if rule.approvers is None else rule.approvers)
         if rule.approvals > count:
             yield (("protected", i, "approvals"), _too_many(rule.approvals, count))
+    if model.protected and model.suites is not None and "xwing" not in model.suites:
+        yield (("suites",), "protected groups take xwing alone: add it, or nobody is let in")
     if model.keys.approvals > len(names):
         yield (("keys", "approvals"), _too_many(model.keys.approvals, len(names)))
 

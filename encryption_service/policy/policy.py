@@ -14,6 +14,8 @@ from groupseal.labels import Label
 from groupseal.suites import Suite
 
 REPLACEMENT_MAX_AUTH_AGE_SECONDS = 300
+# What enters a protected group must stay closed to a quantum computer.
+_PROTECTED_SUITES = frozenset({Suite.XWING})
 # The canonical JSON of the document that says nothing.
 EMPTY_DOCUMENT = '{"version":1}'
 
@@ -35,6 +37,8 @@ class GroupRule:
 
     allowed: bool
     requirements: tuple[Requirement, ...] = ()
+    # Suites of the keys that may be added; None: any that may be bound.
+    suites: frozenset[Suite] | None = None
 
     @property
     def approvals(self) -> int:
@@ -123,6 +127,7 @@ class Policy:
             and not self.deny
             and not self.protected
             and limits == (None, None)
+            and self.suites is None
             and any(each.pattern and each.pattern.matches_everything for each in self.allow)
         )
 
@@ -139,14 +144,18 @@ class Policy:
         allowed = all(any(match.is_named(group_id, name) for match in self.allow) for name in known)
         if not allowed:
             return GroupRule(allowed=False)
-        return GroupRule(
-            allowed=True,
-            requirements=tuple(
-                rule.requirement
-                for rule in self.protected
-                if any(match.is_any(group_id, names) for match in rule.match)
-            ),
+        requirements = tuple(
+            rule.requirement
+            for rule in self.protected
+            if any(match.is_any(group_id, names) for match in rule.match)
         )
+        return GroupRule(True, requirements, self._suites_into(is_protected=bool(requirements)))
+
+    def _suites_into(self, *, is_protected: bool) -> frozenset[Suite] | None:
+        suites = None if self.suites is None else frozenset(self.suites)
+        if not is_protected:
+            return suites
+        return _PROTECTED_SUITES if suites is None else suites & _PROTECTED_SUITES
 
 
 DEFAULT_POLICY = Policy(digest=document_digest(EMPTY_DOCUMENT), document=EMPTY_DOCUMENT)

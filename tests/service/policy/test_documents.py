@@ -82,6 +82,10 @@ _FAULTS = {
         "approvers[0].key: it is an Ed25519 public key",
     ),
     "an unknown suite": ("version: 1\nsuites: [rsa]", "suites[0]: should be 'xwing' or 'x25519'"),
+    "protected groups and no suite for them": (
+        f"version: 1\n{_ANA}protected: [{{match: [{{name: x}}], approvals: 1}}]\nsuites: [x25519]",
+        "line 4: suites: protected groups take xwing alone",
+    ),
     "no suite": ("version: 1\nsuites: []", "suites: "),
     "a field twice": ("version: 1\nfreeze: true\nfreeze: false", "line 3: freeze: is there twice"),
     "an alias": ("version: 1\na: &x [1]\nb: *x", "line 3: aliases (*name) are not allowed"),

@@ -110,10 +110,21 @@ def test_a_signature_counts_once_and_only_an_approvers() -> None:
     assert found.satisfied_by([ANA, BEN, bytes(32)])
 
 
+def test_into_a_protected_group_come_keys_that_stay_closed_only() -> None:
+    """X-Wing alone; elsewhere the suites of the policy, or all that may be bound."""
+    protecting = policy(protected=[FINANCE])
+    assert rule(protecting, "Finance").suites == frozenset({Suite.XWING})
+    assert rule(protecting, "Lunch").suites is None
+    both = policy(protected=[FINANCE], suites=["xwing", "x25519"])
+    assert rule(both, "Finance").suites == frozenset({Suite.XWING})
+    assert rule(both, "Lunch").suites == frozenset(Suite)
+
+
 def test_a_policy_is_open_only_while_nothing_in_it_holds_anybody_back() -> None:
     """What makes the fast path safe."""
     assert policy().is_open
-    assert policy(keys={"approvals": 2}, suites=["xwing"]).is_open
+    assert policy(keys={"approvals": 2}).is_open
+    assert not policy(suites=["xwing"]).is_open
     assert not policy(freeze=True).is_open
     assert not policy(protected=[FINANCE]).is_open
     assert not policy(limits={"seals_per_hour": 5}).is_open
