@@ -6,14 +6,17 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from embedded.ports import free_port
 from encryption_api import encryption_pb2 as pb
 from groupseal.reasons import Reason
+from tests.support.customer import Customer
 from tests.support.devices import Device
 from tests.support.metrics import Scraped, scrape
+from tests.support.okta_api import OktaApi
 from tests.support.service import ServiceProcess
 from tests.support.vendor import Vendor, some_id
 from tests.support.waiting import wait_for
@@ -186,3 +189,42 @@ def test_without_an_address_there_are_no_metrics(own_service: ServiceProcess) ->
     assert stopped["running"] is False
     assert stopped["fingerprint"] == status["fingerprint"]
     assert "trust_mode" not in stopped
+
+
+@pytest.mark.slow
+def test_the_membership_check_is_measured(tmp_path: Path) -> None:
+    """Who is held back, who was found to have left, and how the source answers."""
+    port = free_port()
+    environment = {"GROUPSEAL_SERVICE_METRICS_LISTEN": f"127.0.0.1:{port}"}
+    with OktaApi() as okta, Customer(tmp_path, okta=okta, environment=environment) as customer:
+        source = okta.add_group("Finance")
+        for user in ("ada", "ben", "ghost"):
+            okta.add_user(user)
+        okta.join(source, "ada")
+        okta.join(source, "ben")
+        ada, ben, ghost = (customer.enrol(user) for user in ("ada", "ben", "ghost"))
+        group = customer.group("Finance", ada.member, ben.member, ghost.member)
+        customer.vendor.read_until_granted(group, {ada.member, ben.member})
+        okta.leave(source, "ben")
+        customer.vendor.read_until_granted(group, {ada.member})
+        name = f"{PREFIX}membership_members_left_total"
+        wait_for(lambda: scrape(port).value(name) == 1, 20, "the one who left")
+        number = scrape(port).number
+        assert number(f"{PREFIX}trust_info", mode="pin", membership_check="enforce") == 1
+        assert number(f"{PREFIX}holds", reason=Reason.NOT_IN_SOURCE_GROUP.value) >= 1
+        assert number(f"{PREFIX}membership_fault") == 0
+        assert number(f"{PREFIX}membership_limit_remaining") > 0
+        for what in ("last_success", "last_audit"):
+            at = number(f"{PREFIX}membership_{what}_timestamp_seconds")
+            assert at == pytest.approx(time.time(), abs=60)
+        status = json.loads(customer.service.run("status", "--json").stdout)
+        assert status["membership_source"] == "okta"
+        assert status["membership_check"] == "enforce"
+        assert status["membership_check_note"] is status["membership_fault"] is None
+
+        okta.api_tokens.clear()
+        another = customer.enrol("eve")
+        customer.vendor.read().change(group, [another.member])
+        wait_for(lambda: scrape(port).value(f"{PREFIX}membership_fault") == 1, 20, "the fault")
+        assert customer.service.run("status", check=False).returncode == 1
+        assert okta.api_token not in scrape(port).text

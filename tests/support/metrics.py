@@ -17,6 +17,12 @@ class Scraped:
     def value(self, name: str, **labels: str) -> float | None:
         return self.samples.get((name, frozenset(labels.items())))
 
+    def number(self, name: str, **labels: str) -> float:
+        """The same of a sample that must be there."""
+        value = self.value(name, **labels)
+        assert value is not None, f"{name} is not on the page:\n{self.text}"
+        return value
+
 
 def scrape(port: int) -> Scraped:
     """Reads /metrics on this machine. Raises OSError where nobody listens."""
