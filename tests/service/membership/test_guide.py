@@ -1,9 +1,13 @@
 """The guide's settings are those that the service reads, and make the source they say."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from encryption_service.errors import SettingsError
@@ -20,6 +24,10 @@ SAMPLES = [
     dict(line.split("=", 1) for line in sample.splitlines())
     for sample in re.findall(r"```ini\n(.*?)```", GUIDE, re.DOTALL)
 ]
+
+
+CHART = Path(__file__).parents[3] / "helm/encryption-service"
+VALUES = [yaml.safe_load(sample) for sample in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)]
 
 
 def service_settings(tmp_path: Path, **values: object) -> ServiceSettings:
@@ -52,6 +60,27 @@ def test_a_sample_makes_the_source_it_names(
     assert isinstance(source, OktaSource | EntraSource)
     assert isinstance(source, kinds[values["membership_source"]])
     assert source.name == values["membership_source"]
+
+
+def test_the_guide_has_values_for_helm_for_each_kind_of_credential() -> None:
+    assert len(VALUES) == 3
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_values_for_helm_are_those_of_the_chart(values: dict[str, Any]) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())["membership"]
+    whole = {**defaults, **values["membership"]}
+    jsonschema.validate(whole, {**schema, **schema["properties"]["membership"]})
+
+
+def test_every_metric_of_the_guide_exists() -> None:
+    source = (Path(__file__).parents[3] / "encryption_service/metrics_collectors.py").read_text()
+    names = re.findall(r"`groupseal_service_(membership_\w+)`", GUIDE)
+    assert len(names) == 7
+    for name in names:
+        stem = name.removesuffix("_total").removesuffix("_timestamp_seconds")
+        assert stem in source or stem.removeprefix("membership_") in source
 
 
 def test_every_setting_of_the_guide_exists() -> None:
