@@ -57,7 +57,7 @@ def _bound_json(bound: BoundKey, *, removed: bool) -> dict[str, Any]:
         "position": bound.position,
         "time_ms": bound.time_ms,
         "trust_mode": bound.trust_mode.name.lower(),
-        "vendor_trusted": bound.trust_mode.is_vendor_trusted and endorser is None,
+        "vendor_trusted": bound.trust_mode.is_vendor_trusted,
         "endorsed_by": None if endorser is None else endorser.hex(),
     }
 

@@ -152,7 +152,9 @@ def _outcome(device: Device) -> int:
 def renew(client: MemberClient, as_json: bool, no_browser: bool, redirect_port: int) -> int:
     """Sign in again for this device's key, where its evidence was refused or has expired.
 
-    The key stays the same. A key that is bound already is left alone.
+    The key stays the same, and one that is bound is left alone; but where a key is bound by the
+    vendor's word and your organisation wants more by now, this device gets a new one. The old one
+    is gone once you remove it: `groupseal member remove-device`.
     """
     return _handed_in(client, as_json, client.renew(_manner(no_browser, redirect_port)))
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +20,10 @@ from member_client.errors import ClientError, UsageError
 from member_client.group_secrets import EpochKeys
 from member_client.groups import Groups, OpenedGroup, ReadItem, SharedTo
 from member_client.home import Home, default_home
+from member_client.key_file import NEXT_KEY_FILE, DeviceKeys, change_keys, load_or_make_keys
 from member_client.ledger_file import Ledger
 from member_client.membership import Expected, PinnedOrganisation, Session
-from member_client.notices import Notice
+from member_client.notices import Notice, is_weak
 from member_client.published import fetch_published
 from member_client.sign_in import SignInManner, open_browser
 from member_client.submitting import load_request, submit
@@ -118,27 +120,45 @@ class MemberClient:
     def renew(self, manner: SignInManner = IN_BROWSER) -> Device:
         """Hands this device's key in again, with new evidence where the organisation wants some.
 
-        Raises RefusedError where the key was removed.
+        Where the key is bound by the vendor's word and that is not enough any more, the device
+        gets new keys: a key is bound once. Raises RefusedError where the key was removed.
         """
+        ledger = self._context.await_ledger(LEDGER_PATIENCE_SECONDS)
+        own = ledger.projection.keys.get(self.key_id)
+        if is_weak(own, trust_of(ledger.projection)):
+            return self._with_new_keys(ledger, manner)
         before = load_request(self._context.home)
         replaces = before is not None and before.replaces
-        return self._submit(manner, replaces=replaces)
+        return submit(self._context, ledger.projection, manner, replaces=replaces, anew=True)
+
+    def _with_new_keys(self, ledger: Ledger, manner: SignInManner) -> Device:
+        old, home = self.key_id, self._context.home
+        with home.locked():
+            new = load_or_make_keys(home, NEXT_KEY_FILE)
+        device = self._submit_other(new, ledger, manner)
+        with home.locked():
+            change_keys(home)
+        self._context.forget()
+        # It is the member's own, and stays until it is removed.
+        self._watch.acknowledge_keys([old])
+        return device
+
+    def _submit_other(self, keys: DeviceKeys, ledger: Ledger, manner: SignInManner) -> Device:
+        with closing(self._context.with_keys(keys)) as other:
+            return submit(other, ledger.projection, manner, anew=True)
 
     def replace(self, manner: SignInManner = IN_BROWSER) -> Device:
         """Asks that this device's key replaces every other one of the member (a lost device).
 
         Raises UsageError where this device's key is bound already.
         """
-        if self.key_id in self._context.synced()[0].projection.keys:
+        ledger = self._context.await_ledger(LEDGER_PATIENCE_SECONDS)
+        if self.key_id in ledger.projection.keys:
             raise UsageError(
                 "this device's key is bound already: remove the lost one with `groupseal member"
                 " remove-device`"
             )
-        return self._submit(manner, replaces=True)
-
-    def _submit(self, manner: SignInManner, *, replaces: bool) -> Device:
-        ledger = self._context.await_ledger(LEDGER_PATIENCE_SECONDS)
-        return submit(self._context, ledger.projection, manner, replaces=replaces, anew=True)
+        return submit(self._context, ledger.projection, manner, replaces=True, anew=True)
 
     # What is known
 

@@ -69,6 +69,12 @@ class DeviceContext:
     def keys(self) -> DeviceKeys:
         return load_keys(self.home)
 
+    def with_keys(self, keys: DeviceKeys) -> "DeviceContext":
+        """The same device with other keys than those of its file."""
+        other = DeviceContext(self.home, self.now_ms)
+        other.keys = keys
+        return other
+
     @property
     def me(self) -> Identity:
         return Identity(self.organisation.organisation, self.session.member, self.keys)

@@ -67,6 +67,11 @@ class Home:
         except OSError as error:
             raise HomeError(f"{path} cannot be written: {error.strerror}") from error
 
+    def remove(self, name: str) -> None:
+        """Removes a file, where there is one."""
+        self.path(name).unlink(missing_ok=True)
+        self.sync_folder()
+
     def sync_folder(self) -> None:
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -18,6 +18,8 @@ from member_client.hpke import XWingSeed
 from member_client.secret import Secret
 
 KEY_FILE = "device-key.json"
+# Keys that are to follow those, while they are handed in.
+NEXT_KEY_FILE = "next-key.json"
 _VERSION = 1
 
 
@@ -80,42 +82,58 @@ class Identity:
         )
 
 
-def load_keys(home: Home) -> DeviceKeys:
+def load_keys(home: Home, file: str = KEY_FILE) -> DeviceKeys:
     """Raises NotEnrolledError where there are none, HomeError where they are not usable."""
-    fields = home.read_json(KEY_FILE)
+    fields = home.read_json(file)
     if fields is None:
         raise NotEnrolledError(f"{home.folder} holds no device key: `groupseal member enrol` first")
     if fields.get("version") != _VERSION or fields.get("suite") != Suite.XWING:
-        raise HomeError(f"{home.path(KEY_FILE)} is of another version: upgrade this client")
+        raise HomeError(f"{home.path(file)} is of another version: upgrade this client")
     return DeviceKeys.from_seeds(
-        XWingSeed(_bytes_of(home, fields, "hpke_seed")),
-        SigningSeed(_bytes_of(home, fields, "signing_seed")),
+        XWingSeed(_bytes_of(home, file, fields, "hpke_seed")),
+        SigningSeed(_bytes_of(home, file, fields, "signing_seed")),
     )
 
 
-def load_or_make_keys(home: Home) -> DeviceKeys:
+def load_or_make_keys(home: Home, file: str = KEY_FILE) -> DeviceKeys:
     """The device's keys; made and stored at the first call."""
     try:
-        return load_keys(home)
+        return load_keys(home, file)
     except NotEnrolledError:
         keys = DeviceKeys.make()
+    _store(home, file, keys)
+    return keys
+
+
+def change_keys(home: Home) -> None:
+    """Makes the next keys the device's. The ones before stay in a file of their own, unused.
+
+    After a crash in between it is repeated: the next keys go last.
+    """
+    before, after = load_keys(home), load_keys(home, NEXT_KEY_FILE)
+    if before.key_id != after.key_id:
+        _store(home, f"former-key-{before.key_id.hex()[:16]}.json", before)
+        _store(home, KEY_FILE, after)
+    home.remove(NEXT_KEY_FILE)
+
+
+def _store(home: Home, file: str, keys: DeviceKeys) -> None:
     fields = {
         "version": _VERSION,
         "suite": int(Suite.XWING),
         "hpke_seed": base64.b64encode(keys.hpke_seed.reveal()).decode(),
         "signing_seed": base64.b64encode(keys.signing_seed.reveal()).decode(),
     }
-    home.write_json(KEY_FILE, fields)
-    return keys
+    home.write_json(file, fields)
 
 
-def _bytes_of(home: Home, fields: dict[str, Any], name: str) -> bytes:
+def _bytes_of(home: Home, file: str, fields: dict[str, Any], name: str) -> bytes:
     try:
         value = base64.b64decode(fields[name], validate=True)
     except (KeyError, TypeError, binascii.Error, ValueError):
         value = b""
     if len(value) != 32:
         raise HomeError(
-            f"{home.path(KEY_FILE)}: {name} is damaged; restore the file or enrol in a new folder"
+            f"{home.path(file)}: {name} is damaged; restore the file or enrol in a new folder"
         )
     return value

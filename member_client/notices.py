@@ -26,7 +26,9 @@ def day(time_ms: int) -> str:
 def by_what(key: BoundKey) -> str:
     """By which evidence the ledger binds a key, for people."""
     if key.endorsing_key_id is not None:
-        return f"endorsed by your device {key.endorsing_key_id.hex()[:SHORT]}"
+        # It is trusted as much as the one that endorsed it, and no more.
+        trusted = ", vendor-trusted" if key.trust_mode.is_vendor_trusted else ""
+        return f"endorsed by your device {key.endorsing_key_id.hex()[:SHORT]}{trusted}"
     match key.trust_mode:
         case TrustMode.OIDC:
             return "by your sign-in at the identity provider"
@@ -66,6 +68,25 @@ def _key_notice(key: BoundKey, *, bound: bool) -> Notice:
     else:
         text += ", and is removed by now; if that was not you, tell your administrator"
     return Notice("new_key", f"{text}. If it was: `groupseal member devices --seen`")
+
+
+def is_weak(key: BoundKey | None, trust: TrustSettings) -> bool:
+    """Whether a key is bound by the vendor's word where that is not enough any more."""
+    bound_so = key is not None and key.trust_mode.is_vendor_trusted
+    return bound_so and not trust.mode.is_vendor_trusted
+
+
+def weak_key_notices(key: BoundKey | None, trust: TrustSettings) -> list[Notice]:
+    """Of this device's own key."""
+    if not is_weak(key, trust):
+        return []
+    return [
+        Notice(
+            "weak_key",
+            "this device's key is vendor-trusted, and your organisation wants more by now: it gets"
+            " into no further group. `groupseal member renew` makes a new one",
+        )
+    ]
 
 
 # How much of the vendor's word each one believes: less is better.

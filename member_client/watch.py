@@ -6,7 +6,14 @@ from groupseal.projection import BoundKey
 from groupseal.trust import TrustSettings
 from member_client.context import DeviceContext, trust_of
 from member_client.memory import Memory, SeenName, change_memory, load_memory
-from member_client.notices import Notice, key_notices, name_notice, trust_notices, unseen_keys
+from member_client.notices import (
+    Notice,
+    key_notices,
+    name_notice,
+    trust_notices,
+    unseen_keys,
+    weak_key_notices,
+)
 
 
 class Watch:
@@ -26,8 +33,9 @@ class Watch:
     def notices(self) -> list[Notice]:
         """What the member has to hear of whatever it does: new keys and changed trust."""
         projection = self._context.ledger.projection
-        memory = self.memory()
-        found = trust_notices(trust_of(projection), memory.trust)
+        memory, trust = self.memory(), trust_of(projection)
+        own = projection.keys.get(self._context.keys.key_id)
+        found = trust_notices(trust, memory.trust) + weak_key_notices(own, trust)
         return found + key_notices(projection, self.unseen_keys())
 
     def name_notices(self) -> list[Notice]:

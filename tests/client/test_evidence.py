@@ -174,6 +174,32 @@ def test_the_id_token_stays_on_this_device_and_is_not_kept(
         assert base64.b64encode(b"eyJ") not in data
 
 
+def test_a_key_bound_by_the_vendors_word_gives_way_to_one_with_evidence(
+    vouched: World, ada_at_browser: Person
+) -> None:
+    """The organisation left mode `pin`: a key is bound once, so the device gets a new one."""
+    strict = vouched.org.trust
+    vouched.org.decide_by(TrustSettings(TrustMode.PIN))
+    client, _ = enrol(vouched, ada_at_browser)
+    old = client.key_id
+    vouched.org.decide_by(strict)
+    client.sync()
+    assert [notice.code for notice in client.notices()] == ["weak_key"]
+    vouched.vendor.answers[DEVICES] = 503, {}
+    with pytest.raises(UnreachableError):
+        client.renew(ada_at_browser.manner)
+    # Until the new key is handed in, the old one is the device's.
+    assert client.key_id == old
+    del vouched.vendor.answers[DEVICES]
+    assert client.renew(ada_at_browser.manner).key_id == client.key_id != old
+    client.sync()
+    assert client.ledger.projection.keys[client.key_id].trust_mode is TrustMode.OIDC
+    assert client.notices() == []
+    client.remove_device(old)
+    client.sync()
+    assert list(client.ledger.projection.keys) == [client.key_id]
+
+
 @pytest.mark.parametrize("mode", [TrustMode.PIN, TrustMode.APPROVE])
 def test_no_sign_in_where_no_provider_vouches(
     serve: Callable[..., World], ada_at_browser: Person, mode: TrustMode
