@@ -53,6 +53,7 @@ def okta(shared_okta: OktaApi) -> Iterator[OktaApi]:
     """Each test has groups and people of its own, and leaves no fault behind."""
     yield shared_okta
     shared_okta.failing, shared_okta.limit, shared_okta.window_seconds = None, None, 60
+    shared_okta.silent = False
     shared_okta.refill_limits()
 
 
@@ -133,19 +134,23 @@ def test_who_leaves_at_okta_only_is_rotated_out_by_the_next_audit(
     assert vendor.group(finance.group).state.epoch == epoch + 1
 
 
-def test_while_okta_is_silent_additions_wait_and_removals_do_not(
-    okta: OktaApi, vendor: Vendor, finance: Finance
+@pytest.mark.parametrize("fault", ["failing", pytest.param("silent", marks=pytest.mark.slow)])
+def test_while_okta_does_not_answer_additions_wait_and_removals_do_not(
+    okta: OktaApi, vendor: Vendor, finance: Finance, fault: str
 ) -> None:
+    """It answers with errors, or takes the requests and says nothing."""
     (ada, bob), cem = finance.people, person(okta, vendor)
     okta.join(finance.source_id, cem.user_id)
-    okta.failing = 503
+    okta.failing, okta.silent = 503, fault == "silent"
     vendor.change(finance.group, [cem.member])
-    vendor.wait_for_hold(finance.group, cem.member, "membership_source_unavailable")
+    if fault == "failing":
+        vendor.wait_for_hold(finance.group, cem.member, "membership_source_unavailable")
     base = vendor.read().group(finance.group).state.last_position
     answer = vendor.change(finance.group, removed=[bob.member], base=base)
     assert answer.outcome == pb.OUTCOME_DONE
     assert vendor.read().granted(finance.group) == {ada.member}
-    okta.failing = None
+    vendor.wait_for_hold(finance.group, cem.member, "membership_source_unavailable")
+    okta.failing, okta.silent = None, False
     vendor.read_until_granted(finance.group, {ada.member, cem.member}, within=40)
 
 
