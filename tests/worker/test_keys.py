@@ -49,12 +49,22 @@ class Device:
     def key_id(self) -> bytes:
         return self.request().key_id
 
-    def submit(self, evidence: bytes | None = None, *, replaces: bool = False) -> None:
+    def submit(
+        self,
+        evidence: bytes | None = None,
+        *,
+        replaces: bool = False,
+        endorser: "Device | None" = None,
+    ) -> None:
         request = self.request(replaces=replaces)
         proof = self.signing_key.sign(request.message())
+        endorsement = None
+        if endorser is not None:
+            signature = endorser.signing_key.sign(request.endorsement_message())
+            endorsement = Endorsement(endorser.key_id, signature)
         with UnitOfWork(self.tenant.bench.engine) as work:
             scope = TenantScope(work.connection, self.tenant.id)
-            submit_key(scope, request, proof, Vouching(sealed_evidence=evidence))
+            submit_key(scope, request, proof, Vouching(endorsement, evidence))
             work.commit()
 
     def remove(self, other: "Device") -> None:
