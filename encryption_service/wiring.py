@@ -13,7 +13,6 @@ from encryption_service.admin_socket import AdminSocket, admin_socket_path
 from encryption_service.administration import Administration
 from encryption_service.admission import BY_POLICY, Admission
 from encryption_service.bindings import Binder
-from encryption_service.certificate_watch import CertificateWatch
 from encryption_service.first_start import open_keyset
 from encryption_service.group_secrets import SecretVault
 from encryption_service.group_store import GroupStore
@@ -24,17 +23,10 @@ from encryption_service.housekeeping import Housekeeper
 from encryption_service.key_store import KeyStore
 from encryption_service.keyset import Keyset
 from encryption_service.ledger_store import Clock, LedgerAppender, read_service
-from encryption_service.live_status import LiveStatus
 from encryption_service.membership import make_source
 from encryption_service.membership.checker import MembershipChecker
 from encryption_service.membership_events import MembershipRecorder
-from encryption_service.metrics import Metrics, MetricsServer
-from encryption_service.metrics_collectors import (
-    CertificateCollector,
-    MembershipCollector,
-    SettingsCollector,
-    StoreCollector,
-)
+from encryption_service.monitoring import Monitoring
 from encryption_service.oidc.verifier import EvidenceVerifier
 from encryption_service.outbound_http import OutboundHttp
 from encryption_service.policy.policy import Policy
@@ -85,9 +77,7 @@ class Service:
         self._clock = clock
         self._ready = False
         self._stops: list[Callable[[], object]] = []
-        self._metrics = Metrics()
-        self._live: LiveStatus | None = None
-        self._membership: MembershipChecker | None = None
+        self._monitoring = Monitoring(settings, clock)
 
     def start(self) -> None:
         """Returns once calls are accepted. Raises ServiceError; `stop` tidies up in any case."""
@@ -118,7 +108,7 @@ class Service:
         )
         self._stops.append(http.close)
 
-        self._ledger = ledger = LedgerAppender(connection, clock, self._metrics.appended)
+        self._ledger = ledger = LedgerAppender(connection, clock, self._monitoring.metrics.appended)
         self._record_settings(connection, policy)
         core = self._core(connection, keyset, pool, policy)
         self._writer, self._admission = core.writer, core.admission
@@ -149,7 +139,7 @@ class Service:
         commands = AdminCommands(
             administration,
             fingerprint=fingerprint(keyset.signing_public_key),
-            live_status=lambda: self._live.facts() if self._live else {},
+            live_status=self._monitoring.live_status,
         )
         socket = AdminSocket(admin_socket_path(settings.data_dir), commands.answer)
         socket.start()
@@ -238,8 +228,7 @@ class Service:
             recheck_ms=int(settings.membership_recheck_seconds * 1000),
             enforce=settings.trust.membership_check is MembershipCheck.ENFORCE,
         )
-        self._metrics.add(MembershipCollector(checker))
-        self._membership = checker
+        self._monitoring.checker = checker
         return checker
 
     def _record_settings(self, connection: sqlite3.Connection, policy: PolicyFile) -> None:
@@ -261,7 +250,7 @@ class Service:
             return None, holds.look_again(BY_POLICY)
 
         self._writer.event(event).result()
-        self._metrics.policy_reloads.inc()
+        self._monitoring.metrics.policy_reloads.inc()
         _log.info("policy_changed", digest=policy.digest.hex())
 
     def _serve(
@@ -300,10 +289,11 @@ class Service:
             offers=OfferReader(keyset.organisation, verifier),
             policy=policy,
             progress=core.progress,
-            metrics=self._metrics,
+            metrics=self._monitoring.metrics,
             clock=clock,
         )
-        self._measure(store, certificates, policy)
+        self._stops.append(self._monitoring.stop)
+        self._monitoring.start(store=store, certificates=certificates, policy=policy)
         server = make_server(settings, service, certificates)
         server.start()
         self._stops.append(lambda: server.stop(_GRACE_SECONDS).wait())
@@ -317,32 +307,6 @@ class Service:
         )
         housekeeper.start()
         self._stops.append(housekeeper.stop)
-
-    def _measure(
-        self,
-        store: Store,
-        certificates: CertificateSource,
-        policy: PolicyFile,
-    ) -> None:
-        """Certificates are looked at whether or not anybody connects or reads the metrics."""
-        watch = CertificateWatch(certificates, self._clock)
-        watch.start()
-        self._stops.append(watch.stop)
-        self._live = LiveStatus(
-            trust=self._settings.trust,
-            certificates=certificates,
-            policy=policy,
-            membership=lambda: self._membership.status if self._membership else None,
-            clock=self._clock,
-        )
-        address, metrics = self._settings.metrics_listen, self._metrics
-        if address:
-            metrics.add(StoreCollector(store, lambda: policy.current.freeze))
-            metrics.add(CertificateCollector(certificates))
-            metrics.add(SettingsCollector(self._settings.trust, lambda: policy.fault))
-            server = MetricsServer(address, metrics)
-            server.start()
-            self._stops.append(server.stop)
 
     def _is_alive(self) -> bool:
         return not self._ready or self._writer.alive
