@@ -3,16 +3,22 @@
 import base64
 import json
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
 from groupseal.cli import main
-from groupseal.identifiers import fingerprint
+from groupseal.identifiers import fingerprint, key_fingerprint
+from groupseal.trust import TrustMode, TrustSettings
 from tests.client.conftest import Member, World
 from tests.support.org_maker import OrgMaker
+from tests.support.signing_in import Person, query_of
 
 
 def run(*words: str | Path, home: Path, input: bytes | None = None) -> Result:  # noqa: A002 # click's name
@@ -40,6 +46,67 @@ def test_enrol_says_whether_the_fingerprint_was_confirmed(world: World) -> None:
     wrong = run(*words, "--fingerprint", fingerprint(OrgMaker().public_key), home=home)
     assert wrong.exit_code == 3
     assert "wrong_organisation" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [(TrustMode.PIN, "vendor-trusted"), (TrustMode.APPROVE, "Read this")]
+)
+def test_enrol_says_by_whom_the_key_is_trusted(
+    serve: Callable[..., World], mode: TrustMode, said: str
+) -> None:
+    """And shows the fingerprint that an approver has to hear."""
+    world = serve(TrustSettings(mode))
+    home, code = world.folder / "cli", world.vendor.code_for(uuid4().bytes)
+    words = ("enrol", "--server", world.address, "--code", code)
+    shown = run(*words, home=home)
+    assert said in shown.output
+    answer = json.loads(run(*words, "--json", home=home).stdout)
+    assert answer["key_fingerprint"] == key_fingerprint(bytes.fromhex(answer["key_id"]))
+    assert answer["key_fingerprint"] in shown.output
+    assert answer["vendor_trusted"] is (mode is TrustMode.PIN)
+
+
+def test_a_browser_elsewhere_signs_in_too(vouched: World, ada_at_browser: Person) -> None:
+    """With --no-browser the program prints the address, and waits for the answer."""
+    home, code = vouched.folder / "cli", vouched.vendor.code_for(uuid4().bytes)
+    words = ("enrol", "--server", vouched.address, "--code", code, "--no-browser", "--json")
+    program = Path(sys.executable).with_name("groupseal")
+    with subprocess.Popen(
+        [program, "member", *words, "--home", home],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        ada_at_browser(next(line for line in said if line.startswith("http")).strip())
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(out)["state"] == "bound"
+
+
+def test_a_refused_sign_in_exits_with_3_and_can_be_repeated(
+    vouched: World, ada_at_browser: Person
+) -> None:
+    """The provider's own words are shown, without what could steer the terminal."""
+    home, code = vouched.folder / "cli", vouched.vendor.code_for(uuid4().bytes)
+    words = ("enrol", "--server", vouched.address, "--code", code)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("webbrowser.open", refuse)
+        refused = run(*words, home=home)
+    assert refused.exit_code == 3
+    assert "access_denied: not you" in refused.stderr
+    assert "\x1b" not in refused.stderr
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("webbrowser.open", ada_at_browser.is_there)
+        assert run(*words, home=home).exit_code == 0
+
+
+def refuse(address: str) -> bool:
+    """A browser whose person is not let in."""
+    query = query_of(address)
+    no = {"error": "access_denied", "error_description": "not you\x1b[2J", "state": query["state"]}
+    return httpx.get(query["redirect_uri"], params=no).status_code == 200
 
 
 def test_open_verifies_and_shows_no_secret(world: World, ada: Member) -> None:
@@ -132,7 +199,13 @@ def test_groups_lists_states(world: World, ada: Member) -> None:
     assert group.text_id in run("groups", home=ada.home).stdout
 
 
-@pytest.mark.parametrize("command", ["enrol", "groups", "open", "share", "read", "devices"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("enrol", "renew", "replace", "groups", "open", "share", "read"),
+        *("devices", "endorse", "remove-device", "status"),
+    ],
+)
 def test_help_names_exit_codes_and_the_next_step(command: str) -> None:
     shown = CliRunner().invoke(main, ["member", command, "--help"]).output
     assert "Exit codes: 0 done" in shown

@@ -28,6 +28,11 @@ class Person:
         self.provider.allow_redirect(query_of(address)["redirect_uri"])
         assert httpx.get(self.provider.sign_in(address, self.user)).status_code == 200
 
+    def is_there(self, address: str) -> bool:
+        """As `webbrowser.open`."""
+        self(address)
+        return True
+
     @property
     def manner(self) -> SignInManner:
         return SignInManner(self, patience_seconds=20)
