@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from secrets import token_bytes
 
-from encryption_service.admission import Admission
+from encryption_service.admission import BY_POLICY, Admission
 from encryption_service.group_secrets import (
     SecretVault,
     derive_group_public_key,
@@ -454,8 +454,12 @@ class Reconciler:
         """
         if command.name is None or self._has_name(group, command):
             return False
+        had_no_name = not self._groups.names(group)
         group.display_name, group.identity_provider_group_id = command.name
         self._groups.add_name(group, group.display_name)
+        # The policy takes a group without a name for what is worst; further names only restrict.
+        if had_no_name and self._admission.holds.look_again(BY_POLICY, group.group_id):
+            group.needs_work = True
         if self._admission.names_from_source:
             self._admission.look_up(group)
             if self._admission.enforces_membership or group.source_name is not None:
