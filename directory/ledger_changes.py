@@ -65,6 +65,11 @@ class ChunkChanges:
     # How the service decides at the end of the chunk; None where the chunk does not say.
     trust: TrustSettings | None = None
 
+    @property
+    def unbinds_keys(self) -> bool:
+        """Holds are to be listed anew after it, from version 0 on."""
+        return any(isinstance(body, KeyUnbound) for _, body in self.keys.values())
+
     def add(self, verified: VerifiedEntry) -> None:
         """Takes the next entry in.
 

@@ -149,6 +149,10 @@ DROP_REASONS_WITHOUT_KEY = tenant_sql("""
             WHERE k.tenant_id = :tenant_id AND k.member_id = :member AND k.state = 'bound')
 """)
 
+# A hold of another of the member's keys was not listed while this one was granted, and its version
+# does not change by that: everything is listed once more.
+LIST_HOLDS_ANEW = text("UPDATE tenants SET holds_version = 0 WHERE id = :tenant_id")
+
 # An envelope for a key that nothing is sealed to any more is missed by nobody.
 DROP_MISSING_OF_KEY = tenant_sql("""
     DELETE FROM missing_envelopes

@@ -50,6 +50,8 @@ def project_keys(scope: TenantScope, changes: ChunkChanges) -> None:
                 _unbind(scope, body, position)
             case KeyBound():
                 pass
+    if changes.unbinds_keys:
+        scope.execute(sql.LIST_HOLDS_ANEW)
 
 
 def _unbind(scope: TenantScope, body: KeyUnbound, position: int) -> None:

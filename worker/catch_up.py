@@ -45,6 +45,8 @@ class CatchUp:
     known: Mapping[bytes, GroupState]
     # How far the service has changed its holds, by the newest head; 0 before it was read.
     holds_version: int = field(default=0, init=False)
+    # Keys were unbound: holds are to be listed from the first.
+    unbound_keys: bool = field(default=False, init=False)
 
     def run(self, connection: ServiceConnection) -> LedgerState:
         """Applies everything that comes next and returns where the copy ends then.
@@ -80,6 +82,7 @@ class CatchUp:
             changes = _verify(verifier, chunk)
             self.on_step("entries_verified")
             self.holds_version = chunk.holds_version
+            self.unbound_keys |= changes.unbinds_keys
             after = LedgerState(verifier.range, verifier.last_time_ms, chunk.note)
             applier.apply(
                 changes, ChunkEnd(after, chunk.acknowledged_size), is_last=chunk.is_newest

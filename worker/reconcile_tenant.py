@@ -130,15 +130,15 @@ class _Slice:
             self._follow(claimed, connection, self._catch_up(claimed, connection))
             return False
         outcomes = self._command(claimed, connection)
-        holds_version = self._catch_up(claimed, connection)
+        read = self._catch_up(claimed, connection)
         self._finish(outcomes)
         # After the refusals of the outcomes, which are older than the head.
-        self._follow(claimed, connection, holds_version)
+        self._follow(claimed, connection, read)
         self._wiring.on_step("finished")
         is_full = len(claimed.groups) >= self._wiring.settings.worker_groups_per_round
         return outcomes.has_mismatch or is_full
 
-    def _bind(self, claimed: Claim, connection: ServiceConnection) -> int:
+    def _bind(self, claimed: Claim, connection: ServiceConnection) -> CatchUp:
         keys, removals = claimed.keys, claimed.removals
         self._wiring.on_step("keys_sent")
         answers = connection.bind_member_keys(
@@ -146,17 +146,19 @@ class _Slice:
         )
         self._wiring.on_step("keys_answered")
         outcomes = key_outcomes(keys, removals, answers)
-        holds_version = self._catch_up(claimed, connection)
+        read = self._catch_up(claimed, connection)
         with UnitOfWork(self._wiring.engine) as work:
             scope = TenantScope(work.connection, claimed.tenant.id)
             decide_keys(scope, outcomes.keys)
             decide_removals(scope, outcomes.removals)
             work.commit()
-        return holds_version
+        return read
 
-    def _follow(self, claimed: Claim, connection: ServiceConnection, newest: int) -> None:
+    def _follow(self, claimed: Claim, connection: ServiceConnection, read: CatchUp) -> None:
+        """Why members are not granted, as far as the newest head says that it has changed."""
+        before = 0 if read.unbound_keys else claimed.tenant.holds_version
         follower = HoldsFollower(self._wiring.engine, self._tenant_id)
-        follower.follow(connection, claimed.tenant.holds_version, newest)
+        follower.follow(connection, before, read.holds_version)
 
     def _note_service_state(self, claimed: Claim, connection: ServiceConnection) -> None:
         """What the service says of itself, while there is nothing else to do."""
@@ -184,13 +186,13 @@ class _Slice:
         outcomes.settled += unheard
         return outcomes
 
-    def _catch_up(self, claimed: Claim, connection: ServiceConnection) -> int:
-        """Returns how far the service has changed its holds, by the newest head."""
+    def _catch_up(self, claimed: Claim, connection: ServiceConnection) -> CatchUp:
+        """Returns what has read on, and knows how far the holds are."""
         known = {group.id.bytes: group.state for group in claimed.groups if group.state}
         wiring = self._wiring
         reader = CatchUp(wiring.engine, claimed.tenant, wiring.on_step, known)
         reader.run(connection)
-        return reader.holds_version
+        return reader
 
     def _finish(self, outcomes: GroupOutcomes) -> None:
         with UnitOfWork(self._wiring.engine) as work:

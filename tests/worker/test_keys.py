@@ -379,9 +379,31 @@ def test_an_unbound_member_waits_for_a_key_and_no_longer_for_a_hold(
     reason = "SELECT reason FROM memberships WHERE tenant_id = %s"
     assert tenant.one(reason) == "approval_needed"
     service.org.unbind(device.key_id)
+    service.holds.clear()
     tenant.run("UPDATE tenants SET ledger_read_at = NULL WHERE id = %s", tenant.id)
     tenant.reconcile()
     assert tenant.one(reason) is None
+
+
+def test_a_hold_of_another_device_shows_once_the_granted_one_is_unbound(
+    tenant: Tenant, service: FakeService, device: Device
+) -> None:
+    """Nobody listed it while the member was granted, and it is not a new hold now."""
+    device.submit()
+    group = tenant.group([device.user])
+    tenant.reconcile()
+    service.hold(group.bytes, device.user.bytes, reason="approval_needed")
+    Device(tenant, service.org.id, device.user).submit()
+    tenant.reconcile()
+    reason = "SELECT reason FROM memberships WHERE tenant_id = %s"
+    assert tenant.committed(group) == {device.user}
+    assert tenant.one(reason) is None
+    service.org.unbind(device.key_id)
+    tenant.run("UPDATE tenants SET ledger_read_at = NULL WHERE id = %s", tenant.id)
+    tenant.reconcile()
+    assert tenant.committed(group) == set()
+    assert tenant.one(reason) == "approval_needed"
+    assert tenant.one("SELECT holds_version FROM tenants WHERE id = %s") == 1
 
 
 def test_how_the_service_decides_is_learned_from_the_ledger(
