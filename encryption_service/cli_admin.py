@@ -3,8 +3,7 @@
 They speak to its Unix socket alone, so they run where it runs: on its machine or in its container.
 """
 
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -177,20 +176,22 @@ def approvals_request(*, group: str, member: str, key: str, as_json: bool) -> No
 
 
 @approvals.command("add")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.File("rb"))
 @json_option
 @reporting
-def approvals_add(*, file: Path, as_json: bool) -> None:
-    """Hand an approver's signature to the service (FILE: what `groupseal approve` wrote)."""
+def approvals_add(*, file: BinaryIO, as_json: bool) -> None:
+    """Hand an approver's signature to the service (FILE: what `groupseal approve` wrote).
+
+    - is standard input: `kubectl exec -i … approvals add - < signed.json`.
+    """
     from encryption_service.errors import ServiceError
     from groupseal.approval_documents import MAX_DOCUMENT_BYTES
 
-    with file.open("rb") as opened:
-        data = opened.read(MAX_DOCUMENT_BYTES + 1)
+    data = file.read(MAX_DOCUMENT_BYTES + 1)
     try:
         document = data.decode()
     except UnicodeDecodeError:
-        raise ServiceError(f"{file} is no approval: it is not text") from None
+        raise ServiceError(f"{file.name} is no approval: it is not text") from None
     found = ask("approvals.add", document=document)
     if as_json:
         print_json(found)
