@@ -67,6 +67,10 @@ class Loopback:
     ) -> None:
         self._server.shutdown()
         self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Gives the port back."""
         self._server.server_close()
 
     def wait(self, seconds: float) -> Callback:

@@ -4,9 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from groupseal.identifiers import fingerprint
 from member_client.client import MemberClient
@@ -149,3 +152,30 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
 def test_a_field_of_another_form_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(PinError, match="no proper"):
         parse_published("example.com", fields)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(
+    [
+        "organisation_fingerprint",
+        "issuer",
+        "client_id",
+        "evidence_key_digest",
+        "redirect_port",
+        "x",
+    ]
+)
+
+
+@given(st.dictionaries(NAMES, JSON))
+def test_any_document_is_understood_or_refused(fields: dict[str, Any]) -> None:
+    try:
+        published = parse_published("example.com", fields)
+    except PinError:
+        return
+    assert published.fingerprint == fields["organisation_fingerprint"]
+    assert published.redirect_port is None or 0 < published.redirect_port < 65536

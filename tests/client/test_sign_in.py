@@ -252,3 +252,18 @@ def test_a_provider_without_tls_is_not_asked() -> None:
 def test_no_bytes_in_place_of_a_token_break_the_look_at_its_nonce(payload: bytes) -> None:
     body = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
     assert nonce_of(IdToken(f"a.{body}.c")) is None or b"nonce" in payload
+
+
+@given(st.text(max_size=80))
+def test_nothing_but_the_state_opens_the_loopback(target: str) -> None:
+    """Whatever is asked for, in whatever form."""
+    loopback = Loopback(STATE)
+    try:
+        for asked in (target, f"/callback?{target}", f"/callback?state={target}&code=c"):
+            try:
+                status, _ = loopback.take(loopback.authority, asked)
+            except ValueError:
+                continue
+            assert status == 404
+    finally:
+        loopback.close()
