@@ -16,5 +16,8 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$digest" ]; then
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "Installing $requirements into $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$requirements"
+# The file is complete, so nothing is resolved again: a resolver that meets a newer release of
+# something that another package asks for with an extra would refuse it for want of a hash.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$requirements"
+"$venv/bin/python" -m pip check --disable-pip-version-check > "$venv/.pip-check" || { cat "$venv/.pip-check" >&2; exit 1; }
 printf '%s' "$digest" > "$stamp"
