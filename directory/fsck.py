@@ -2,7 +2,7 @@
 
 1. The log: every entry may follow the ones before it, every part and root is right, and the newest
    signed head is over exactly what is held.
-2. What is derived: groups, epochs, rosters, grants with their envelopes, keys.
+2. What is derived: groups, epochs, rosters, grants with their envelopes, keys, trust.
 3. What has to be done: `wanted` follows from its parts, and every difference is due.
 """
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from directory.fsck_findings import Finding, Findings
 from directory.fsck_ledger import replay
 from directory.fsck_projection import compare
+from directory.fsck_trust import compare_trust
 from directory.tenancy import TenantScope
 
 # Everything is compared as of one moment.
@@ -32,6 +33,7 @@ def check(connection: Connection, tenant_id: UUID | None = None) -> list[Finding
         said = replay(scope, found)
         if said is not None:
             compare(scope, said, found)
+            compare_trust(scope, said, found)
     connection.rollback()
     return found.all
 

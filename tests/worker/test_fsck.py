@@ -61,6 +61,9 @@ DAMAGES: list[tuple[Sequence[str], str]] = [
     (["UPDATE member_keys SET hpke_public_key = sha256(hpke_public_key)"], "key_differs"),
     (["UPDATE member_keys SET state = 'refused'"], "key_differs"),
     (["DELETE FROM member_keys"], "key_missing"),
+    (["UPDATE member_keys SET sealed_evidence = 'x'"], "evidence_kept"),
+    (["UPDATE tenants SET trust_mode = 'oidc'"], "trust_differs"),
+    (["UPDATE tenants SET membership_check = 'enforce'"], "trust_differs"),
 ]
 
 
