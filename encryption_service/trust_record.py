@@ -20,10 +20,12 @@ def record_trust(
     return True
 
 
-def record_policy(connection: sqlite3.Connection, ledger: LedgerAppender, digest: bytes) -> bool:
-    """The same of the policy's digest."""
+def record_policy(
+    connection: sqlite3.Connection, ledger: LedgerAppender, digest: bytes, *, is_set: bool = True
+) -> bool:
+    """The same of the policy's digest; without a policy file only where there was one before."""
     row = connection.execute("SELECT policy_digest FROM service").fetchone()
-    if row[0] == digest:
+    if row[0] == digest or (row[0] is None and not is_set):
         return False
     ledger.append(PolicyChanged(digest))
     connection.execute("UPDATE service SET policy_digest = ?", (digest,))

@@ -235,8 +235,8 @@ class Service:
         """Before anything is decided by them; what they held back is looked at again."""
         connection.execute("BEGIN IMMEDIATE")
         record_trust(connection, self._ledger, self._settings.trust)
-        if self._settings.policy_file is not None:
-            record_policy(connection, self._ledger, policy.current.digest)
+        is_set = self._settings.policy_file is not None
+        record_policy(connection, self._ledger, policy.current.digest, is_set=is_set)
         HoldStore(connection).look_again(tuple(Reason))
         self._ledger.save()
         connection.execute("COMMIT")
