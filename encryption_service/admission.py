@@ -40,6 +40,8 @@ class MembershipAnswers(Protocol):
 
     def verdicts(self, source_group_id: str, subjects: Collection[str]) -> dict[str, Verdict]: ...
 
+    def forget(self, source_group_id: str, subjects: Collection[str]) -> None: ...
+
     def ask(
         self,
         group: bytes,
@@ -142,6 +144,17 @@ class Admission:
         """Has the group looked up at the membership source, after the commit."""
         if self.membership is not None:
             self._ask(group, ())
+
+    def forget(self, group: Group, members: Collection[bytes]) -> None:
+        """These leave: whoever adds one of them again gets no answer from before.
+
+        At once: should the transaction be rolled back, they are asked about once more.
+        """
+        if self.membership is not None and group.source_group_id is not None and members:
+            subjects = self._subjects.ids_at_source(
+                members, group.number, group.roster_size, self._trust
+            )
+            self.membership.forget(group.source_group_id, subjects.values())
 
     def is_open_to_all(self, group: Group) -> bool:
         """Nothing holds anything back, and nothing of the group is held: the fast path."""

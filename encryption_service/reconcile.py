@@ -272,6 +272,7 @@ class Reconciler:
     ) -> Step:
         joined, left = change.joined, change.left
         loses_a_grant = group.must_rotate or self._groups.any_granted(group, left)
+        self._admission.forget(group, left)
         self._groups.change_roster(group, joined, left)
         if group.epoch == 0:
             return self._open(group, joined, left)
@@ -318,6 +319,7 @@ class Reconciler:
 
     def _open_when_due(self, group: Group) -> Step:
         joined, left = self._groups.roster_changes(group)
+        self._admission.forget(group, left)
         due_ms = opening_due_ms(
             took_ms=group.opening_took_ms,
             ended_ms=group.opening_ended_ms,

@@ -26,8 +26,9 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class _Group:
-    # Single answers: verdict, and the instant of the answer.
-    single: dict[str, tuple[Verdict, int]] = field(default_factory=dict)
+    # Single answers: verdict, and the instant of the answer. None: forgotten at that instant, so
+    # that no older answer counts, the list's included.
+    single: dict[str, tuple[Verdict | None, int]] = field(default_factory=dict)
     # The last whole list, for all who have no single answer: who is not in it is not in the group.
     listed: frozenset[str] = frozenset()
     listed_ms: int = _NEVER
@@ -56,8 +57,11 @@ class VerdictCache:
             yes_from, no_from = now - self._life[Verdict.YES], now - self._life[Verdict.NO]
             found: dict[str, Verdict] = {}
             for subject in subjects:
+                verdict: Verdict | None
                 if said := group.single.get(subject):
                     verdict, said_ms = said
+                    if verdict is None:
+                        continue
                 else:
                     verdict = Verdict.YES if subject in group.listed else Verdict.NO
                     said_ms = group.listed_ms
@@ -71,6 +75,14 @@ class VerdictCache:
             now = self._clock()
             self._prune(now)
             self._groups.setdefault(source_group_id, _Group()).single[subject] = (verdict, now)
+
+    def forget(self, source_group_id: str, subjects: Iterable[str]) -> None:
+        """Whoever was taken off is asked about afresh when added again."""
+        with self._lock:
+            group = self._groups.get(source_group_id)
+            if group is not None:
+                now = self._clock()
+                group.single.update((subject, (None, now)) for subject in subjects)
 
     def put_list(self, source_group_id: str, subjects: Iterable[str], *, begun_ms: int) -> None:
         """Everybody who is in the group: all others are not.

@@ -119,6 +119,10 @@ class MembershipChecker:
         """What the source said lately; whoever is not in it has to be asked about."""
         return self._cache.verdicts(source_group_id, subjects)
 
+    def forget(self, source_group_id: str, subjects: Collection[str]) -> None:
+        """Lets no answer from before count for these: they were taken off."""
+        self._cache.forget(source_group_id, subjects)
+
     def ask(
         self, group: bytes, source_group_id: str | None, group_name: str, subjects: Collection[str]
     ) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_api import OktaApi
 from tests.support.policies import Approver
 from tests.support.vendor import Vendor, some_id
+from tests.support.waiting import wait_for
 
 OIDC_ENFORCE, OIDC_OFF, APPROVE, PIN = "oidc-enforce", "oidc-off", "approve", "pin"
 BOUND, REFUSED = pb.BINDING_OUTCOME_BOUND, pb.BINDING_OUTCOME_REFUSED
@@ -165,8 +167,8 @@ def test_an_old_roster_as_a_new_one(target: Target) -> None:
     old = vendor.command(group, [leaving.member])
     vendor.reconcile(old)
     vendor.read_until_granted(group, {staying.member, leaving.member}, SECONDS)
-    target.leave_at_source(name, left)
     vendor.change(group, removed=[leaving.member])
+    target.leave_at_source(name, left)
     vendor.read_until_granted(group, {staying.member}, SECONDS)
     (answer,) = vendor.reconcile(old)
     assert answer.outcome == pb.OUTCOME_BASE_MISMATCH
@@ -237,7 +239,7 @@ def test_evidence_for_several_audiences(target: Target) -> None:
     assert _with_claims(target, aud=several) == _unless_evidence_counts(target)
 
 
-def _with_claims(target: Target, **changes: object) -> str:
+def _with_claims(target: Target, **changes: Any) -> str:
     """What a new key of a member with another key is answered, with such a token."""
     user = target.user()
     bound = target.customer.enrol(user)
@@ -312,7 +314,7 @@ def test_a_renamed_protected_group(target: Target) -> None:
     else:
         name = "Finance"
     target.vendor.change(group, name=pb.GroupName(display_name=name))
-    target.vendor.read()
+    wait_for(lambda: _names(target.vendor, group) == [name], SECONDS, "the name in the ledger")
     target.vendor.change(group, [device.member], name=pb.GroupName(display_name="Lunch"))
     target.vendor.wait_for_hold(group, device.member, Reason.APPROVAL_NEEDED)
     assert not target.is_granted(group, device)

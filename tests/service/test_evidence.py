@@ -6,6 +6,7 @@ The provider is a real one (canaille). The vendor passes on whatever it likes.
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_renewed_evidence_binds_a_key_that_was_refused(customer: Customer) -> No
     ],
 )
 def test_a_token_for_something_else_is_no_evidence(
-    customer: Customer, changes: dict[str, object], reason: Reason
+    customer: Customer, changes: dict[str, Any], reason: Reason
 ) -> None:
     device = customer.device()
     assert refused(customer, customer.binding(device, somebody(), **changes)) == reason

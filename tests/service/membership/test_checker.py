@@ -89,6 +89,29 @@ class TestVerdicts:
         ask(checker, finance, ada)
         assert checker.verdicts(finance, [ada]) == {ada: Verdict.YES}
 
+    def test_are_forgotten_of_whoever_was_taken_off(
+        self, okta: OktaApi, checker: MembershipChecker
+    ) -> None:
+        """Neither an answer nor a list from before counts for who is added again."""
+        okta.page = 5
+        people = [okta.add_user() for _ in range(FEW + 2)]
+        finance = okta.add_group("Finance", people)
+        ask(checker, finance, *people)
+        checker.forget(finance, people[:1])
+        assert checker.verdicts(finance, people) == dict.fromkeys(people[1:], Verdict.YES)
+        okta.leave(finance, people[0])
+        ask(checker, finance, people[0])
+        assert checker.verdicts(finance, people[:1]) == {people[0]: Verdict.NO}
+
+    def test_of_a_listing_under_way_do_not_count_for_the_forgotten(self, clock: Time) -> None:
+        cache = VerdictCache(clock, CACHE_MS, RECHECK_MS)
+        begun = clock()
+        clock.pass_seconds(0.01)
+        cache.put("g", "bob", Verdict.YES)
+        cache.forget("g", ["ada"])
+        cache.put_list("g", ["ada", "bob"], begun_ms=begun)
+        assert cache.verdicts("g", ["ada", "bob"]) == {"bob": Verdict.YES}
+
     def test_of_one_group_say_nothing_about_another(
         self, okta: OktaApi, checker: MembershipChecker
     ) -> None:
