@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from encryption_api import encryption_pb2 as pb
@@ -30,6 +31,7 @@ def classical_key(organisation: bytes) -> pb.KeyBinding:
     )
 
 
+@pytest.mark.slow  # waits for two changes of the policy
 def test_a_classical_key_enters_no_protected_group_and_no_other_without_the_policys_leave(
     tmp_path: Path,
 ) -> None:
