@@ -206,14 +206,33 @@ class GroupStore:
             [(group.number, *name) for name in names],
         )
 
-    def remove_pending(self, group: Group, names: Iterable[KeyName]) -> None:
-        self._connection.executemany(
-            "DELETE FROM pending_grants WHERE number = ? AND member = ? AND key_id = ?",
-            [(group.number, *name) for name in names],
+    def replace_pending_by_roster(self, group: Group) -> None:
+        """Makes every key of everyone on the roster due, and nothing else."""
+        number = (group.number,)
+        self._connection.execute("DELETE FROM pending_grants WHERE number = ?", number)
+        self._connection.execute(
+            "INSERT INTO pending_grants (number, member, key_id) "
+            "SELECT r.number, r.member, k.key_id FROM roster r "
+            "JOIN member_keys k ON k.member = r.member WHERE r.number = ? "
+            "ORDER BY r.member, k.key_id",
+            number,
         )
 
-    def clear_pending(self, group: Group) -> None:
-        self._connection.execute("DELETE FROM pending_grants WHERE number = ?", (group.number,))
+    def grant_pending(self, group: Group, names: Sequence[KeyName]) -> None:
+        """Records grants of the first that are due, which the names are, in ascending order.
+
+        Two statements for all of them: two for each would cost ten times as much.
+        """
+        until = (group.number, *names[-1])
+        where = "FROM pending_grants WHERE number = ? AND (member, key_id) <= (?, ?)"
+        granted = self._connection.execute(
+            "INSERT OR REPLACE INTO grants (number, member, key_id, epoch) "
+            f"SELECT number, member, key_id, ? {where}",
+            (group.epoch, *until),
+        ).rowcount
+        if granted != len(names):
+            raise ValueError("other grants are due than were sealed")
+        self._connection.execute(f"DELETE {where}", until)
 
     def add_pending_everywhere(self, member: bytes, key_id: bytes) -> list[bytes]:
         """Makes a newly bound key due in every group of its member; returns these groups."""

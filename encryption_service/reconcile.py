@@ -269,12 +269,11 @@ class Reconciler:
         group.epoch, group.is_open = epoch, True
         group.public_key = derive_group_public_key(secret, organisation, group.group_id, epoch)
         group.sealed_secret = self._vault.seal(secret, group.group_id, epoch)
-        names = self._keys.names_of_roster(group.number)
-        self._groups.clear_pending(group)
-        self._groups.add_pending(group, names[MAX_BATCH:])
+        self._groups.replace_pending_by_roster(group)
+        names = self._groups.pending(group, MAX_BATCH)
         opening = _Opening(group.sealed_secret, link)
         return self._grant(
-            group, names[:MAX_BATCH], joined=joined, left=left, opening=opening, secret=secret
+            group, names, joined=joined, left=left, pending=True, opening=opening, secret=secret
         )
 
     def _grant(
@@ -299,9 +298,10 @@ class Reconciler:
             self._append_batch(
                 group, sealed, joined=joined, left=left, opening=opening, count=len(names)
             )
-            self._groups.add_grants(group, names)
-            if pending:
-                self._groups.remove_pending(group, names)
+            if pending and names:
+                self._groups.grant_pending(group, names)
+            else:
+                self._groups.add_grants(group, names)
             self._save(group, needs_work=self._groups.has_pending(group))
             self._on_step("epoch opened" if opening else "batch granted")
 
