@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from encryption_service.key_store import KeyName
+from groupseal.encoding import ID_LENGTH
 from groupseal.ledger import EMPTY_ROSTER_DIGEST
 
 # Asking for one member costs about as much as reading twenty of a roster in order.
@@ -47,6 +48,12 @@ _LOAD = f"SELECT {_COLUMNS} FROM groups WHERE group_id = ?"  # noqa: S608 # cons
 _SAVE = (
     f"INSERT OR REPLACE INTO groups ({_COLUMNS}) "  # noqa: S608 # constant columns
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# Any number of members, cut from their ids in one piece: half the time of a statement for each.
+_JOIN_ROSTER = (
+    "WITH RECURSIVE pieces (start) AS "
+    "(SELECT 1 UNION ALL SELECT start + ?1 FROM pieces WHERE start + ?1 <= ?2) "
+    "INSERT INTO roster (number, member) SELECT ?3, substr(?4, start, ?1) FROM pieces"
 )
 
 
@@ -116,9 +123,9 @@ class GroupStore:
     def change_roster(self, group: Group, joined: Sequence[bytes], left: Sequence[bytes]) -> None:
         """Takes members in and out; who is out holds no grant and waits for none."""
         number = group.number
-        self._connection.executemany(
-            "INSERT INTO roster (number, member) VALUES (?, ?)", [(number, m) for m in joined]
-        )
+        if joined:
+            ids = b"".join(joined)
+            self._connection.execute(_JOIN_ROSTER, (ID_LENGTH, len(ids), number, ids))
         gone = [(number, member) for member in left]
         for statement in (
             "DELETE FROM roster WHERE number = ? AND member = ?",
