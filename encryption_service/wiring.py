@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from encryption_service.bindings import Binder, Rules
+from encryption_service.checkpointer import Checkpointer
 from encryption_service.first_start import open_keyset
 from encryption_service.group_secrets import SecretVault
 from encryption_service.group_store import GroupStore
@@ -82,6 +83,9 @@ class Service:
         store = Store(settings.data_dir)
         store.migrate()
         self._stops.append(store.close)
+        checkpointer = Checkpointer(store)
+        checkpointer.start()
+        self._stops.append(checkpointer.stop)
         connection = store.open_writer()
         self._stops.append(connection.close)
         keyset = open_keyset(connection, provider, clock)
@@ -108,6 +112,7 @@ class Service:
             binder=Binder(ledger=ledger, keys=keys, groups=groups, rules=rules),
             pool=pool,
             on_step=self._on_step,
+            on_pause=checkpointer.wake,
         )
         row = read_service(connection)
         halted = Reason(row.halted_reason) if row and row.halted_reason else None

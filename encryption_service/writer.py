@@ -33,6 +33,8 @@ _MOST_BINDINGS = 512
 _RETRY_SECONDS = 5.0
 # Batches sealed ahead; each holds some megabytes.
 _MOST_AHEAD = 2
+# What is appended, at least, before a pause is used to tidy up.
+_MUCH_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Writer:
         binder: Binder,
         pool: WrapPool,
         on_step: Callable[[str], None],
+        on_pause: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._ledger = ledger
@@ -91,6 +94,8 @@ class Writer:
         self._binder = binder
         self._pool = pool
         self._on_step = on_step
+        self._on_pause = on_pause
+        self._tidied = ledger.bytes_appended
         self._wake = threading.Condition()
         self._queue: deque[Item] = deque()
         self._ready: dict[bytes, None] = {}
@@ -180,6 +185,9 @@ class Writer:
                     self._refuse_waiters(HaltedError(self._halted))
                 if self._queue or self._ready:
                     return self._choose()
+                if self._ledger.bytes_appended - self._tidied >= _MUCH_BYTES:
+                    self._tidied = self._ledger.bytes_appended
+                    self._on_pause()
                 self._wake.wait(self._delayed[0][0] - now if self._delayed else None)
         return []
 
