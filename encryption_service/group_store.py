@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from encryption_service.key_store import KeyName
+from groupseal.encoding import ID_LENGTH
 from groupseal.ledger import EMPTY_ROSTER_DIGEST
 
 # Asking for one member costs about as much as reading twenty of a roster in order.
@@ -57,6 +58,12 @@ _SAVE = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _GROUPS_OF_MEMBER = "SELECT number FROM roster WHERE member = ?"
+# Any number of members, cut from their ids in one piece: half the time of a statement for each.
+_JOIN_ROSTER = (
+    "WITH RECURSIVE pieces (start) AS "
+    "(SELECT 1 UNION ALL SELECT start + ?1 FROM pieces WHERE start + ?1 <= ?2) "
+    "INSERT INTO roster (number, member) SELECT ?3, substr(?4, start, ?1) FROM pieces"
+)
 
 
 class GroupStore:
@@ -153,9 +160,9 @@ class GroupStore:
     def change_roster(self, group: Group, joined: Sequence[bytes], left: Sequence[bytes]) -> None:
         """Takes members in and out; who is out holds no grant and waits for none."""
         number = group.number
-        self._connection.executemany(
-            "INSERT INTO roster (number, member) VALUES (?, ?)", [(number, m) for m in joined]
-        )
+        if joined:
+            ids = b"".join(joined)
+            self._connection.execute(_JOIN_ROSTER, (ID_LENGTH, len(ids), number, ids))
         gone = [(number, member) for member in left]
         for statement in (
             "DELETE FROM roster WHERE number = ? AND member = ?",
@@ -259,8 +266,33 @@ class GroupStore:
             [(group.number, *name) for name in names],
         )
 
-    def clear_pending(self, group: Group) -> None:
-        self._connection.execute("DELETE FROM pending_grants WHERE number = ?", (group.number,))
+    def replace_pending_by_roster(self, group: Group) -> None:
+        """Makes every key of everyone on the roster due, and nothing else."""
+        number = (group.number,)
+        self._connection.execute("DELETE FROM pending_grants WHERE number = ?", number)
+        self._connection.execute(
+            "INSERT INTO pending_grants (number, member, key_id) "
+            "SELECT r.number, r.member, k.key_id FROM roster r "
+            "JOIN member_keys k ON k.member = r.member WHERE r.number = ? "
+            "ORDER BY r.member, k.key_id",
+            number,
+        )
+
+    def grant_pending(self, group: Group, names: Sequence[KeyName]) -> None:
+        """Records grants of the first that are due, which the names are, in ascending order.
+
+        Two statements for all of them: two for each would cost ten times as much.
+        """
+        until = (group.number, *names[-1])
+        where = "FROM pending_grants WHERE number = ? AND (member, key_id) <= (?, ?)"
+        granted = self._connection.execute(
+            "INSERT OR REPLACE INTO grants (number, member, key_id, epoch) "
+            f"SELECT number, member, key_id, ? {where}",
+            (group.epoch, *until),
+        ).rowcount
+        if granted != len(names):
+            raise ValueError("other grants are due than were sealed")
+        self._connection.execute(f"DELETE {where}", until)
 
     # One member's keys in all groups
 

@@ -45,14 +45,9 @@ class OfferedKeyRow(NamedTuple):
     offered_ms: int
 
 
-class SealingKey(NamedTuple):
-    """What sealing to one device needs."""
-
-    member: bytes
-    key_id: bytes
-    suite: int
-    hpke_public_key: bytes
-
+# What sealing to one device needs: member, key id, suite, public key. A plain row, because
+# there are thousands in a batch.
+SealingKey = tuple[bytes, bytes, int, bytes]
 
 _BOUND = (
     "SELECT key_id, member, suite, hpke_public_key, signing_public_key, position, trust_mode, "
@@ -225,7 +220,7 @@ class KeyStore:
         if len(names) * _LOOKUP_COST < roster_size or len(names) == 1:
             query = columns + "member_keys k WHERE k.key_id = ?"
             for name in names:
-                yield SealingKey(*self._connection.execute(query, (name[1],)).fetchone())
+                yield self._connection.execute(query, (name[1],)).fetchone()
             return
         wanted = set(names)
         scan = self._connection.execute(
@@ -235,7 +230,7 @@ class KeyStore:
         )
         for row in scan:
             if row[:2] in wanted:
-                yield SealingKey(*row)
+                yield row
 
 
 def _offered(row: tuple[Any, ...]) -> OfferedKeyRow:

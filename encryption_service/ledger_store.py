@@ -57,6 +57,8 @@ class LedgerAppender:
         self._connection = connection
         self._clock = clock
         self._on_saved = on_saved
+        # Bytes of entries and parts, counted on through transactions that were rolled back.
+        self.bytes_appended = 0
         self.reload()
 
     def reload(self) -> None:
@@ -85,10 +87,11 @@ class LedgerAppender:
             "INSERT INTO entries (position, entry, root, time_ms) VALUES (?, ?, ?, ?)",
             (position, data, self._range.root, time_ms),
         )
+        rows = [(position, int(kind), part) for kind, part in (parts or {}).items()]
         self._connection.executemany(
-            "INSERT INTO parts (position, kind, body) VALUES (?, ?, ?)",
-            [(position, int(kind), part) for kind, part in (parts or {}).items()],
+            "INSERT INTO parts (position, kind, body) VALUES (?, ?, ?)", rows
         )
+        self.bytes_appended += len(data) + sum(len(part) for _, _, part in rows)
         return position
 
     def save(self) -> None:

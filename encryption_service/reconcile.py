@@ -349,13 +349,22 @@ class Reconciler:
         group.epoch, group.is_open, group.must_rotate = epoch, True, False
         group.public_key = derive_group_public_key(secret, organisation, group.group_id, epoch)
         group.sealed_secret = self._vault.seal(secret, group.group_id, epoch)
-        names = self._admission.admit(group, self._keys.names_of_roster(group.number), granted)
-        self._groups.clear_pending(group)
-        self._groups.add_pending(group, names[MAX_BATCH:])
+        self._groups.replace_pending_by_roster(group)
+        self._hold_back(group, granted)
+        names = self._groups.pending(group, MAX_BATCH)
         opening = _Opening(group.sealed_secret, link)
         return self._grant(
-            group, names[:MAX_BATCH], joined=joined, left=left, opening=opening, secret=secret
+            group, names, joined=joined, left=left, pending=True, opening=opening, secret=secret
         )
+
+    def _hold_back(self, group: Group, granted: Collection[KeyName]) -> None:
+        """Takes out of what is due whatever may not be granted in the epoch that opens."""
+        if self._admission.is_open_to_all(group):
+            return
+        due = self._keys.names_of_roster(group.number)
+        admitted = self._admission.admit(group, due, granted)
+        if len(admitted) < len(due):
+            self._groups.remove_pending(group, set(due).difference(admitted))
 
     def _granted_before(self, group: Group) -> Collection[KeyName]:
         """Who holds the epoch that ends: needed only where something may hold others back."""
@@ -385,9 +394,10 @@ class Reconciler:
             self._append_batch(
                 group, sealed, joined=joined, left=left, opening=opening, count=len(names)
             )
-            self._groups.add_grants(group, names)
-            if pending:
-                self._groups.remove_pending(group, names)
+            if pending and names:
+                self._groups.grant_pending(group, names)
+            else:
+                self._groups.add_grants(group, names)
             self._save(group, needs_work=self._has_more(group))
             self._on_step("epoch opened" if opening else "batch granted")
 

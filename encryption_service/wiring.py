@@ -13,6 +13,7 @@ from encryption_service.admin_socket import AdminSocket, admin_socket_path
 from encryption_service.administration import Administration
 from encryption_service.admission import BY_POLICY, Admission
 from encryption_service.bindings import Binder
+from encryption_service.checkpointer import Checkpointer
 from encryption_service.first_start import open_keyset
 from encryption_service.group_secrets import SecretVault
 from encryption_service.group_store import GroupStore
@@ -96,6 +97,9 @@ class Service:
         store = Store(settings.data_dir)
         store.migrate()
         self._stops.append(store.close)
+        checkpointer = Checkpointer(store)
+        checkpointer.start()
+        self._stops.append(checkpointer.stop)
         connection = store.open_writer()
         self._stops.append(connection.close)
         keyset = open_keyset(connection, provider, settings.trust, clock)
@@ -110,7 +114,7 @@ class Service:
 
         self._ledger = ledger = LedgerAppender(connection, clock, self._monitoring.metrics.appended)
         self._record_settings(connection, policy)
-        core = self._core(connection, keyset, pool, policy)
+        core = self._core(connection, keyset, pool, policy, checkpointer)
         self._writer, self._admission = core.writer, core.admission
         recorder = MembershipRecorder(
             writer=core.writer, admission=core.admission, store=store, trust=settings.trust
@@ -165,7 +169,12 @@ class Service:
             self._stops.pop()()
 
     def _core(
-        self, connection: sqlite3.Connection, keyset: Keyset, pool: WrapPool, policy: PolicyFile
+        self,
+        connection: sqlite3.Connection,
+        keyset: Keyset,
+        pool: WrapPool,
+        policy: PolicyFile,
+        checkpointer: Checkpointer,
     ) -> "_Core":
         """Everything that works inside the writer's transactions."""
         settings, clock = self._settings, self._clock
@@ -207,6 +216,7 @@ class Service:
             pool=pool,
             on_step=self._on_step,
             on_commit=progress.publish,
+            on_pause=checkpointer.wake,
         )
         return _Core(admission, binder, writer, progress)
 

@@ -20,7 +20,8 @@ from encryption_service.errors import SealingError
 from encryption_service.key_store import KeyName, SealingKey
 from encryption_service.sealing import SEALERS
 from encryption_service.secret_bytes import SecretBytes
-from groupseal.envelopes import GROUP_SECRET_LENGTH, envelope_info
+from groupseal.envelopes import GROUP_SECRET_LENGTH, envelope_infos
+from groupseal.grants import GRANT_LENGTH
 
 # Seals in one frame: enough to make the way worth it, few enough to share the work out evenly.
 _LARGEST_CHUNK = 200
@@ -31,6 +32,7 @@ _JOB = struct.Struct(f">{GROUP_SECRET_LENGTH}s16s16sII")
 _KEY = struct.Struct(">16s32sHH")
 _RESULT = struct.Struct(">II")
 _LENGTH = struct.Struct(">I")
+_Piece = tuple[memoryview, memoryview]  # grants, envelopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Sealing:
 
     def results(self) -> list[Sealed]:
         """One for each job, in order. Raises SealingError."""
-        pieces: list[list[tuple[bytes, bytes]]] = [[] for _ in self._jobs]
+        pieces: list[list[_Piece]] = [[] for _ in self._jobs]
         for numbers, answer in self._answers:
             for number, piece in zip(numbers, _read_results(answer.result()), strict=True):
                 pieces[number].append(piece)
@@ -105,15 +107,13 @@ class WrapPool:
     def begin(self, jobs: Sequence[SealJob]) -> Sealing:
         """Has all jobs sealed, on all cores, after those that were begun before."""
         sealing = Sealing(jobs)
-        total = sum(len(job.names) for job in jobs)
-        if total <= _INLINE:
+        if sum(len(job.names) for job in jobs) <= _INLINE:
             for number, job in enumerate(jobs):
                 done: Future[bytes] = Future()
                 done.set_result(_answer_here(_job_frame(job, list(job.load_keys()))))
                 sealing.add([number], done)
             return sealing
-        share = total // (2 * len(self._children)) + 1
-        for frame, numbers in _frames(jobs, min(max(share, _SMALLEST_CHUNK), _LARGEST_CHUNK)):
+        for frame, numbers in _frames(jobs, len(self._children)):
             sealing.add(numbers, self._threads.submit(self._ask, frame))
         return sealing
 
@@ -192,17 +192,24 @@ def seal_frame(frame: bytes) -> bytes:
     while at < len(frame):
         secret, organisation, group, epoch, count = _JOB.unpack_from(frame, at)
         at += _JOB.size
-        grants: list[bytes] = []
-        envelopes: list[bytes] = []
+        names: list[KeyName] = []
+        keys: list[tuple[int, bytes]] = []
         for _ in range(count):
             member, key_id, suite, length = _KEY.unpack_from(frame, at)
             at += _KEY.size + length
-            info = envelope_info(organisation, group, epoch, member, key_id)
-            envelope = SEALERS[suite](secret, frame[at - length : at], info)
-            grants += (member, key_id, hashlib.sha256(envelope).digest())
-            envelopes += (_LENGTH.pack(len(envelope)), envelope)
-        body = b"".join(envelopes)
-        results += (_RESULT.pack(count, len(body)), b"".join(grants), body)
+            names.append((member, key_id))
+            keys.append((suite, frame[at - length : at]))
+        # One seal empties the processor's caches, so that what stands between two seals costs
+        # several times what it costs in a loop of its own.
+        infos = envelope_infos(organisation, group, epoch, names)
+        envelopes = [
+            SEALERS[suite](secret, key, info)
+            for (suite, key), info in zip(keys, infos, strict=True)
+        ]
+        hashes = [hashlib.sha256(envelope).digest() for envelope in envelopes]
+        grants = [b"".join((*name, h)) for name, h in zip(names, hashes, strict=True)]
+        body = b"".join([_LENGTH.pack(len(envelope)) + envelope for envelope in envelopes])
+        results += (_RESULT.pack(count, len(body)), *grants, body)
     return b"".join(results)
 
 
@@ -213,22 +220,29 @@ def _answer_here(frame: bytes) -> bytes:
         raise SealingError("a bound public key cannot be sealed to: run fsck") from error
 
 
-def _frames(jobs: Sequence[SealJob], chunk: int) -> Iterator[tuple[bytes, list[int]]]:
-    """Frames of about one chunk of seals, each with the numbers of the jobs in it."""
+def _frames(jobs: Sequence[SealJob], children: int) -> Iterator[tuple[bytes, list[int]]]:
+    """Frames for all seals of the jobs, each with the numbers of the jobs in it."""
     frame: list[bytes] = []
     numbers: list[int] = []
-    room = chunk
+    left = sum(len(job.names) for job in jobs)
+    room = _chunk(left, children)
     for number, job in enumerate(jobs):
         keys = iter(job.load_keys())
-        while piece := list(islice(keys, chunk)):
-            if len(piece) > room and frame:
-                yield b"".join(frame), numbers
-                frame, numbers, room = [], [], chunk
+        while piece := list(islice(keys, room)):
             frame.append(_job_frame(job, piece))
             numbers.append(number)
             room -= len(piece)
+            left -= len(piece)
+            if not room:
+                yield b"".join(frame), numbers
+                frame, numbers, room = [], [], _chunk(left, children)
     if frame:
         yield b"".join(frame), numbers
+
+
+def _chunk(left: int, children: int) -> int:
+    """Seals in the next frame: ever fewer towards the end, so that all children end together."""
+    return min(max(left // children, _SMALLEST_CHUNK), _LARGEST_CHUNK)
 
 
 def _job_frame(job: SealJob, keys: Sequence[SealingKey]) -> bytes:
@@ -239,18 +253,19 @@ def _job_frame(job: SealJob, keys: Sequence[SealingKey]) -> bytes:
     return b"".join(frame)
 
 
-def _read_results(answer: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 0
+def _read_results(answer: bytes) -> Iterator[_Piece]:
+    at, view = 0, memoryview(answer)  # megabytes, which are copied once: where they are joined
     while at < len(answer):
         count, length = _RESULT.unpack_from(answer, at)
         at += _RESULT.size
-        end = at + 80 * count
-        yield answer[at:end], answer[end : end + length]
+        end = at + GRANT_LENGTH * count
+        yield view[at:end], view[end : end + length]
         at = end + length
 
 
-def _join(pieces: Sequence[tuple[bytes, bytes]], count: int) -> Sealed:
+def _join(pieces: Sequence[_Piece], count: int) -> Sealed:
     if not count:
         return Sealed()
-    envelopes = [_LENGTH.pack(count), *(envelopes for _, envelopes in pieces)]
+    envelopes: list[bytes | memoryview] = [_LENGTH.pack(count)]
+    envelopes += (piece for _, piece in pieces)
     return Sealed(b"".join(grants for grants, _ in pieces), b"".join(envelopes))

@@ -48,6 +48,8 @@ _RETRY_SECONDS = 5.0
 _ASKING_MS = 300
 # Batches sealed ahead; each holds some megabytes.
 _MOST_AHEAD = 2
+# What is appended, at least, before a pause is used to tidy up.
+_MUCH_BYTES = 4 * 1024 * 1024
 
 
 _Waiting = TypeVar("_Waiting", CommandItem, BindingItem, TaskItem, EventItem, StepItem)
@@ -67,6 +69,7 @@ class Writer:
         pool: WrapPool,
         on_step: Callable[[str], None],
         on_commit: Callable[[int, int], None],
+        on_pause: Callable[[], None],
     ) -> None:
         """`on_commit` is told of the ledger's size and the holds' version after each commit."""
         self._connection = connection
@@ -77,6 +80,8 @@ class Writer:
         self._pool = pool
         self._on_step = on_step
         self._on_commit = on_commit
+        self._on_pause = on_pause
+        self._tidied = ledger.bytes_appended
         self._wake = threading.Condition()
         self._queue: deque[Item] = deque()
         self._ready: dict[bytes, None] = {}
@@ -176,6 +181,9 @@ class Writer:
                     self._refuse_waiters(HaltedError(self._halted))
                 if self._queue or self._ready:
                     return self._choose()
+                if self._ledger.bytes_appended - self._tidied >= _MUCH_BYTES:
+                    self._tidied = self._ledger.bytes_appended
+                    self._on_pause()
                 self._wake.wait(self._delayed[0][0] - now if self._delayed else None)
         return []
 

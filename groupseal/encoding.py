@@ -79,9 +79,10 @@ class Writer:
     def identifiers(self, values: Sequence[bytes]) -> "Writer":
         """A set of identifiers: count, then the members, strictly ascending."""
         require_strictly_ascending(values)
+        if any(len(value) != ID_LENGTH for value in values):
+            raise ValueError(f"expected identifiers of {ID_LENGTH} bytes")
         self.u32(len(values))
-        for value in values:
-            self.identifier(value)
+        self._parts += values
         return self
 
     def bytes(self) -> bytes:

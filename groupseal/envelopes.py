@@ -1,5 +1,7 @@
 """Contexts that sealed bytes are bound to. The format only: sealing and opening live elsewhere."""
 
+from collections.abc import Iterable
+
 from groupseal.encoding import Writer
 from groupseal.labels import Label
 
@@ -12,6 +14,14 @@ def envelope_info(
     """HPKE `info` of an envelope: an envelope opens in this context and in no other."""
     writer = Writer(Label.ENVELOPE).identifier(organisation).identifier(group).u32(epoch)
     return writer.identifier(member).hash(member_key_id).bytes()
+
+
+def envelope_infos(
+    organisation: bytes, group: bytes, epoch: int, keys: Iterable[tuple[bytes, bytes]]
+) -> list[bytes]:
+    """`envelope_info` for each (member, key id) of an epoch; what all share is encoded once."""
+    shared = group_context(Label.ENVELOPE, organisation, group, epoch)
+    return [shared + member + key_id for member, key_id in keys]
 
 
 def group_context(label: Label, organisation: bytes, group: bytes, epoch: int) -> bytes:

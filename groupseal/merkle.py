@@ -12,14 +12,15 @@ from groupseal.encoding import HASH_LENGTH
 from groupseal.errors import MalformedError, ProofError
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
+LEAF_PREFIX, _NODE_PREFIX = b"\x00", b"\x01"
 
 
 def leaf_hash(data: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + data).digest()
+    return hashlib.sha256(LEAF_PREFIX + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return hashlib.sha256(_NODE_PREFIX + left + right).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,13 @@ class MerkleTree:
     """A whole small tree in memory, for the proofs of one batch."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
+        # A batch has thousands of nodes: `node_hash` without a call for each.
+        sha256, prefix = hashlib.sha256, _NODE_PREFIX
         self._levels = [list(leaves)]
         while len(self._levels[-1]) > 1:
             level = self._levels[-1]
-            paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+            pairs = zip(level[::2], level[1::2], strict=False)  # the last may have no partner
+            paired = [sha256(prefix + left + right).digest() for left, right in pairs]
             self._levels.append(paired + level[len(level) & ~1 :])
 
     @property

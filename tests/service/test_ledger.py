@@ -132,3 +132,14 @@ def test_envelopes_go_after_acknowledgement_and_grace(
         vendor.change(group, needed_envelopes=needed)
         again = Vendor(channel).read()
         assert {again.open(device, group) for device in devices} == {vendor.open(devices[1], group)}
+
+
+def test_a_pause_carries_the_log_over_into_the_database(own_service: ServiceProcess) -> None:
+    """So that no commit has to: long before SQLite would have one do it."""
+    database = own_service.data_dir / "encryption-service.sqlite3"
+    with own_service.channel() as channel:
+        vendor = Vendor(channel)
+        members = [device.member for device in vendor.bound_devices(50)]
+        commands = [vendor.command(some_id(), members) for _ in range(100)]
+        vendor.reconcile(*commands)  # 6 MB of envelopes; SQLite's own limit is 32 MB
+    wait_for(lambda: database.stat().st_size > 4 * 1024 * 1024, 10.0, "the database's growth")
