@@ -106,12 +106,6 @@ class Service:
         pool = WrapPool(settings.sealing_processes)
         pool.start()
         self._stops.append(pool.stop)
-        http = OutboundHttp(
-            allow_private_addresses=settings.outbound_allow_private,
-            ca_file=settings.outbound_ca_file,
-        )
-        self._stops.append(http.close)
-
         self._ledger = ledger = LedgerAppender(connection, clock, self._monitoring.metrics.appended)
         self._record_settings(connection, policy)
         core = self._core(connection, keyset, pool, policy, checkpointer)
@@ -119,7 +113,7 @@ class Service:
         recorder = MembershipRecorder(
             writer=core.writer, admission=core.admission, store=store, trust=settings.trust
         )
-        checker = self._checker(http, recorder)
+        checker = self._checker(recorder)
         core.admission.membership = checker
         row = read_service(connection)
         halted = Reason(row.halted_reason) if row and row.halted_reason else None
@@ -130,25 +124,8 @@ class Service:
             self._stops.append(checker.stop)
         policy.start()
         self._stops.append(policy.stop)
-        administration = Administration(
-            organisation=keyset.organisation,
-            store=store,
-            writer=core.writer,
-            ledger=ledger,
-            binder=core.binder,
-            admission=core.admission,
-            policy=policy,
-            clock=clock,
-        )
-        commands = AdminCommands(
-            administration,
-            fingerprint=fingerprint(keyset.signing_public_key),
-            live_status=self._monitoring.live_status,
-        )
-        socket = AdminSocket(admin_socket_path(settings.data_dir), commands.answer)
-        socket.start()
-        self._stops.append(socket.stop)
-        self._serve(store, keyset, core, policy, http)
+        self._hear_the_customer(store, keyset, core, policy)
+        self._serve(store, keyset, core, policy)
         self._ready = True
         _log.info(
             "serving",
@@ -220,13 +197,20 @@ class Service:
         )
         return _Core(admission, binder, writer, progress)
 
-    def _checker(
-        self, http: OutboundHttp, recorder: MembershipRecorder
-    ) -> MembershipChecker | None:
+    def _outbound(self) -> OutboundHttp:
+        """One for each who asks outside: a source that hangs takes no connection from evidence."""
+        http = OutboundHttp(
+            allow_private_addresses=self._settings.outbound_allow_private,
+            ca_file=self._settings.outbound_ca_file,
+        )
+        self._stops.append(http.close)
+        return http
+
+    def _checker(self, recorder: MembershipRecorder) -> MembershipChecker | None:
         settings = self._settings
         if not settings.asks_source:
             return None
-        source = make_source(settings, http, self._clock)
+        source = make_source(settings, self._outbound(), self._clock)
         if source is None:
             return None
         checker = MembershipChecker(
@@ -263,13 +247,35 @@ class Service:
         self._monitoring.metrics.policy_reloads.inc()
         _log.info("policy_changed", digest=policy.digest.hex())
 
+    def _hear_the_customer(
+        self, store: Store, keyset: Keyset, core: "_Core", policy: PolicyFile
+    ) -> None:
+        """The commands of the customer's own people, on a socket in the data folder."""
+        administration = Administration(
+            organisation=keyset.organisation,
+            store=store,
+            writer=core.writer,
+            ledger=self._ledger,
+            binder=core.binder,
+            admission=core.admission,
+            policy=policy,
+            clock=self._clock,
+        )
+        commands = AdminCommands(
+            administration,
+            fingerprint=fingerprint(keyset.signing_public_key),
+            live_status=self._monitoring.live_status,
+        )
+        socket = AdminSocket(admin_socket_path(self._settings.data_dir), commands.answer)
+        socket.start()
+        self._stops.append(socket.stop)
+
     def _serve(
         self,
         store: Store,
         keyset: Keyset,
         core: "_Core",
         policy: PolicyFile,
-        http: OutboundHttp,
     ) -> None:
         """gRPC comes last, and is imported last: it reads its environment when it is."""
         from encryption_service.offers import OfferReader
@@ -282,7 +288,7 @@ class Service:
                 trust=settings.trust,
                 organisation_key=keyset.signing_public_key,
                 evidence_seed=keyset.evidence_seed,
-                http=http,
+                http=self._outbound(),
                 clock=clock,
             )
         certificates = CertificateSource(settings, keyset, clock)
