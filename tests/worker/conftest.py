@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from tests.support.ledger_maker import FakeService
+from tests.worker.devices import Device
 from tests.worker.parts import Bench, Tenant
 
 
@@ -30,3 +32,17 @@ def tenant(bench: Bench, service: FakeService) -> Tenant:
     made = bench.tenant()
     made.connect(service.identity, service.address)
     return made
+
+
+@pytest.fixture
+def user(tenant: Tenant) -> UUID:
+    """Ada, as the identity provider pushed her."""
+    made = tenant.user("ada@example.com")
+    tenant.run("UPDATE users SET external_id = '00u1' WHERE id = %s", made)
+    return made
+
+
+@pytest.fixture
+def device(tenant: Tenant, service: FakeService, user: UUID) -> Device:
+    """Ada's device, not submitted yet."""
+    return Device(tenant, service.org.id, user)

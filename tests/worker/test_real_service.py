@@ -8,8 +8,8 @@ import pytest
 from directory.fsck import check
 from tests.support.service import ServiceProcess
 from tests.support.waiting import wait_for
+from tests.worker.devices import Device
 from tests.worker.parts import Bench, Killed, Tenant, killer
-from tests.worker.test_keys import Device
 from worker.client_certificates import tenant_identity
 
 
