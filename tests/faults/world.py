@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import httpx
@@ -63,11 +63,12 @@ class World:
         *,
         faults: bool = False,
         service_settings: dict[str, str] | None = None,
+        vendor_settings: dict[str, Any] | None = None,
     ) -> None:
         self.postgres = postgres
         self.database = postgres.create(template=template)
         self.folder = folder
-        settings = {"sweep_interval": 0.2, "ledger_refresh": 1.0}
+        settings = {"sweep_interval": 0.2, "ledger_refresh": 1.0, **(vendor_settings or {})}
         self.bench = Bench(postgres.url(self.database), redis_url, folder, settings)
         self.tenant: Tenant = self.bench.tenant()
         service_environment = {

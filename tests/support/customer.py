@@ -29,6 +29,36 @@ _INTERVALS = {
 }
 
 
+def service_settings(
+    folder: Path,
+    policy: PolicyOnDisk,
+    *,
+    mode: TrustMode,
+    provider: IdentityProvider | None = None,
+    okta: OktaApi | None = None,
+    check: str = "enforce",
+) -> dict[str, str]:
+    """Variables of a service that trusts so; a credential for Okta is written into the folder."""
+    settings = {
+        "TRUST_MODE": mode.name.lower(),
+        "POLICY_FILE": str(policy.path),
+        "OUTBOUND_ALLOW_PRIVATE": "true",
+    }
+    if provider is not None:
+        settings |= {"OIDC_ISSUER": provider.issuer, "OIDC_CLIENT_ID": provider.client_id}
+    if okta is not None:
+        token_file = folder / "okta-token"
+        token_file.write_text(okta.api_token)
+        settings |= {
+            "MEMBERSHIP_CHECK": check,
+            "MEMBERSHIP_SOURCE": "okta",
+            "OKTA_URL": okta.url,
+            "OKTA_TOKEN_FILE": str(token_file),
+            **_INTERVALS,
+        }
+    return {f"GROUPSEAL_SERVICE_{name}": value for name, value in settings.items()}
+
+
 class Customer:
     """One organisation. `start` it, and use `vendor`."""
 
@@ -48,26 +78,11 @@ class Customer:
         self.provider = provider
         self.okta = okta
         self.policy = PolicyOnDisk(folder / "policy.yaml", **(policy or {}))
-        token_file = folder / "okta-token"
-        settings = {
-            "TRUST_MODE": mode.name.lower(),
-            "POLICY_FILE": str(self.policy.path),
-            "OUTBOUND_ALLOW_PRIVATE": "true",
-        }
-        if provider is not None:
-            settings |= {"OIDC_ISSUER": provider.issuer, "OIDC_CLIENT_ID": provider.client_id}
-        if okta is not None:
-            token_file.write_text(okta.api_token)
-            settings |= {
-                "MEMBERSHIP_CHECK": check,
-                "MEMBERSHIP_SOURCE": "okta",
-                "OKTA_URL": okta.url,
-                "OKTA_TOKEN_FILE": str(token_file),
-                **_INTERVALS,
-            }
-        named = {f"GROUPSEAL_SERVICE_{name}": value for name, value in settings.items()}
+        settings = service_settings(
+            folder, self.policy, mode=mode, provider=provider, okta=okta, check=check
+        )
         self.service = ServiceProcess(
-            folder / "service", environment={**named, **(environment or {})}
+            folder / "service", environment={**settings, **(environment or {})}
         )
         self._channel: grpc.Channel | None = None
 

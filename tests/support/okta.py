@@ -66,8 +66,11 @@ class Okta:
     def _count(self, what: str) -> None:
         self.repeated[what] = self.repeated.get(what, 0) + 1
 
-    def create_user(self, user_name: str) -> str:
-        """Look the user up, create it if it is not there; return its id."""
+    def create_user(self, user_name: str, external_id: str | None = None) -> str:
+        """Look the user up, create it if it is not there; return its id.
+
+        `external_id` is the user's id at Okta.
+        """
         found = self.request("GET", "/Users", filter=f'userName eq "{user_name}"').json()
         if found["totalResults"]:
             return str(found["Resources"][0]["id"])
@@ -81,14 +84,14 @@ class Okta:
                 "name": {"givenName": given, "familyName": family or "Member"},
                 "emails": [{"primary": True, "value": user_name, "type": "work"}],
                 "displayName": given,
-                "externalId": f"00u-{user_name}",
+                "externalId": external_id or f"00u-{user_name}",
                 "groups": [],
                 "password": "not-used",
                 "active": True,
             },
         )
         if response.status_code == 409:  # stored, but the answer was lost
-            return self.create_user(user_name)
+            return self.create_user(user_name, external_id)
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
 
