@@ -2,11 +2,15 @@
 
 import sys
 
-from benchmarks import end_to_end, seal_throughput
+from benchmarks import end_to_end, seal_throughput, trusted_throughput
 from benchmarks.report import Report
 
 BENCHMARKS = {
     "seal": ("The encryption service over mutual TLS", seal_throughput.run),
+    "trusted": (
+        "The encryption service with evidence, policy and membership check",
+        trusted_throughput.run,
+    ),
     "end-to-end": ("A whole stack on this machine", end_to_end.run),
 }
 

@@ -28,16 +28,21 @@ ROUNDS = 3
 SMALL_GROUPS, SMALL_SIZE = 1_000, 5
 
 
+def processes() -> int:
+    """As many as there are cores for this process."""
+    return len(os.sched_getaffinity(0))
+
+
 def run(report: Report) -> None:
     """Seals 10,000 members into one group, rotates it, and serves many small groups."""
-    processes = len(os.sched_getaffinity(0))
+    count = processes()
     environment = {
-        "GROUPSEAL_SERVICE_WRAP_PROCESSES": str(processes),
+        "GROUPSEAL_SERVICE_WRAP_PROCESSES": str(count),
         "GROUPSEAL_SERVICE_OPENING_DELAY_MAX_SECONDS": "0",
     }
     with tempfile.TemporaryDirectory() as folder:
         service = ServiceProcess(Path(folder), environment=environment)
-        with service, service.channel() as channel, _Bare(processes) as bare:
+        with service, service.channel() as channel, Bare(count) as bare:
             vendor = Vendor(channel)
             begin = time.perf_counter()
             devices = [Device(vendor.organisation) for _ in range(LARGE)]
@@ -52,7 +57,7 @@ def run(report: Report) -> None:
             report.add("memory of the service's main process", f"{_peak_mb(service.pid)} MB")
 
 
-def _one_large_group(report: Report, vendor: Vendor, devices: list[Device], bare: "_Bare") -> None:
+def _one_large_group(report: Report, vendor: Vendor, devices: list[Device], bare: "Bare") -> None:
     members = [device.member for device in devices]
     ratios, rotations = [], []
     for _ in range(ROUNDS):
@@ -94,7 +99,7 @@ def _peak_mb(pid: int) -> int:
     return 0
 
 
-class _Bare:
+class Bare:
     """Processes that do nothing but load keys and seal."""
 
     def __init__(self, processes: int) -> None:
@@ -109,7 +114,7 @@ class _Bare:
             self._pipes.append(ours)
             self._processes.append(process)
 
-    def __enter__(self) -> "_Bare":
+    def __enter__(self) -> "Bare":
         return self
 
     def __exit__(self, *_: object) -> None:

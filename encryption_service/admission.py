@@ -223,13 +223,16 @@ class Admission:
             reason = group.source_reason or Reason.MEMBERSHIP_UNCHECKED
             sorting.hold_all(Reason(reason), self._clock() + self._recheck_ms)
             return
+        members = {member for member, _ in sorting.left}
         subjects = self._subjects.ids_at_source(
-            {member for member, _ in sorting.left},
+            members,
             group.number,
             group.roster_size,
             self._trust,
         )
         verdicts = membership.verdicts(group.source_group_id, subjects.values())
+        if len(verdicts) == len(subjects) == len(members) and Verdict.NO not in verdicts.values():
+            return
         unknown: set[KeyName] = set()
         unanswered: set[KeyName] = set()
         denied: set[KeyName] = set()

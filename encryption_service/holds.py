@@ -38,9 +38,10 @@ _READ = (
     "SELECT g.group_id, h.member, h.key_id, h.reason, h.since_ms, h.version "
     "FROM holds h JOIN groups g ON g.number = h.number "
 )
+# A grant of an epoch that is closed counts for nothing any more.
 _NOT_GRANTED = (
-    "NOT EXISTS (SELECT 1 FROM grants WHERE grants.number = h.number "
-    "AND grants.member = h.member AND grants.epoch = g.epoch)"
+    "(g.is_open = 0 OR NOT EXISTS (SELECT 1 FROM grants WHERE grants.number = h.number "
+    "AND grants.member = h.member AND grants.epoch = g.epoch))"
 )
 
 

@@ -150,18 +150,24 @@ class KeyStore:
 
     def bound_by(self, names: Sequence[KeyName], modes: Collection[TrustMode]) -> set[KeyName]:
         """Those of the keys that were bound in one of these modes."""
-        query = "SELECT trust_mode FROM member_keys WHERE key_id = ?"
-        execute = self._connection.execute
-        wanted = {int(mode) for mode in modes}
-        found = ((name, execute(query, (name[1],)).fetchone()) for name in names)
-        return {name for name, row in found if row is not None and row[0] in wanted}
+        return self._having("trust_mode", names, modes)
 
     def of_other_suites(self, names: Sequence[KeyName], suites: Collection[Suite]) -> set[KeyName]:
         """Those of the keys whose suite is none of these."""
-        query = "SELECT suite FROM member_keys WHERE key_id = ?"
+        return self._having("suite", names, [suite for suite in Suite if suite not in suites])
+
+    def _having(
+        self, column: str, names: Sequence[KeyName], values: Collection[int]
+    ) -> set[KeyName]:
+        """A look at each key, or for many names at all that have the value: mostly, few have."""
         execute = self._connection.execute
-        found = ((name, execute(query, (name[1],)).fetchone()) for name in names)
-        return {name for name, row in found if row is not None and row[0] not in suites}
+        if len(names) <= _LOOKUP_COST:
+            query = f"SELECT {column} FROM member_keys WHERE key_id = ?"  # noqa: S608 # own text
+            found = ((name, execute(query, (name[1],)).fetchone()) for name in names)
+            return {name for name, row in found if row is not None and row[0] in values}
+        query = f"SELECT member, key_id FROM member_keys WHERE {column} = ?"  # noqa: S608
+        having = {name for value in values for name in execute(query, (int(value),))}
+        return having.intersection(names)
 
     def forget_refusal(self, key_id: bytes, member: bytes) -> None:
         """So that the key can be refused for another reason."""

@@ -118,6 +118,9 @@ _MIGRATIONS = (
     ALTER TABLE service ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE member_keys ADD COLUMN trust_mode INTEGER NOT NULL DEFAULT 3;
     ALTER TABLE member_keys ADD COLUMN endorsing_key_id BLOB;
+    -- For the few that are not as most are.
+    CREATE INDEX keys_by_suite ON member_keys (suite);
+    CREATE INDEX keys_by_trust_mode ON member_keys (trust_mode);
     CREATE TABLE subjects (
       member BLOB PRIMARY KEY,
       issuer TEXT NOT NULL,

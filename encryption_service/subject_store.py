@@ -30,11 +30,15 @@ class MemberRow:
 
 
 _COLUMNS = "member, issuer, subject, salt, evidence_time_ms"
-_KNOWN = (
-    "SELECT {source}.member, coalesce("
-    "(SELECT subject FROM subjects s WHERE s.member = {source}.member AND s.issuer = ?), "
-    "(SELECT external_id FROM members m WHERE m.member = {source}.member AND ? "
-    "AND m.external_id <> '')) "
+# By evidence; and where that is not asked for, by the externalId that came with the first key.
+_BY_EVIDENCE = (
+    "SELECT {a}.member, s.subject FROM {source} "
+    "JOIN subjects s ON s.member = {a}.member AND s.issuer = ?"
+)
+_BY_EITHER = (
+    "SELECT {a}.member, coalesce(s.subject, nullif(m.external_id, '')) FROM {source} "
+    "LEFT JOIN subjects s ON s.member = {a}.member AND s.issuer = ? "
+    "LEFT JOIN members m ON m.member = {a}.member"
 )
 
 
@@ -80,15 +84,15 @@ class SubjectStore:
         The subject of their evidence; in the modes without evidence the externalId that came with
         their first key. Those of whom neither is known are left out.
         """
-        without_evidence = trust.mode is not TrustMode.OIDC
-        arguments = (trust.issuer, without_evidence)
+        query = _BY_EVIDENCE if trust.mode is TrustMode.OIDC else _BY_EITHER
+        execute = self._connection.execute
+        rows: list[tuple[bytes, str | None]]
         if len(members) * _LOOKUP_COST < roster_size or len(members) <= _LOOKUP_COST:
-            query = _KNOWN.format(source="a") + "FROM (SELECT ? AS member) a"
-            execute = self._connection.execute
-            rows = [execute(query, (*arguments, member)).fetchone() for member in members]
+            of_one = query.format(source="(SELECT ? AS member) a", a="a")
+            rows = [row for m in members for row in execute(of_one, (m, trust.issuer)).fetchall()]
         else:
-            query = _KNOWN.format(source="r") + "FROM roster r WHERE r.number = ?"
-            rows = self._connection.execute(query, (*arguments, number)).fetchall()
+            of_roster = query.format(source="roster r", a="r") + " WHERE r.number = ?"
+            rows = execute(of_roster, (trust.issuer, number)).fetchall()
         return {member: subject for member, subject in rows if subject and member in members}
 
     def _find(self, where: str, arguments: tuple[object, ...]) -> SubjectRow | None:
