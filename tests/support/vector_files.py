@@ -36,9 +36,9 @@ def outcome(act: Callable[[], Any], case: Case) -> Any:
     """What `act` returns; or None, where the case declares that and why it is refused."""
     if case["expected"] == "accept":
         return act()
-    try:
+    with pytest.raises((ProtocolError, EvidenceError)) as refused:
         act()
-    except (ProtocolError, EvidenceError) as refused:
-        assert refused.reason == case["expected"]
-        return None
-    pytest.fail(f"accepted, but must be refused: {case['expected']}")
+    error = refused.value
+    assert isinstance(error, ProtocolError | EvidenceError)
+    assert error.reason == case["expected"]
+    return None
