@@ -31,6 +31,15 @@ BY_POLICY = (
     Reason.APPROVAL_NEEDED,
     Reason.QUOTA_USED_UP,
 )
+# What an answer of the membership source decides, and what a look-up of the group does.
+BY_ANSWER = (
+    Reason.MEMBERSHIP_UNCHECKED,
+    Reason.MEMBERSHIP_SOURCE_UNAVAILABLE,
+    Reason.MEMBERSHIP_SOURCE_LIMITED,
+)
+BY_LOOK_UP = (Reason.GROUP_AMBIGUOUS, Reason.GROUP_NOT_AT_SOURCE)
+# A group that is not found is looked up again after so long even if nobody asks.
+_NOT_FOUND_MS = 10 * 60_000
 # How soon a bucket that is empty is looked at again.
 _RETRY_MS = 5_000
 
@@ -144,6 +153,18 @@ class Admission:
         """Has the group looked up at the membership source, after the commit."""
         if self.membership is not None:
             self._ask(group, ())
+
+    def not_found(self, group: bytes, reason: Reason) -> None:
+        """Additions wait until it is known which group at the source this one is."""
+        self._wait_for_look_up(group, reason, max(self._recheck_ms, _NOT_FOUND_MS))
+
+    def source_taken(self, group: bytes) -> None:
+        """The same while another group of the vendor stands for the one at the source."""
+        self._wait_for_look_up(group, Reason.GROUP_AMBIGUOUS, self._recheck_ms)
+
+    def _wait_for_look_up(self, group: bytes, reason: Reason, wait_ms: int) -> None:
+        among = (*BY_ANSWER, *BY_LOOK_UP)
+        self.holds.change_reason([group], among, reason, self._clock() + wait_ms)
 
     def forget(self, group: Group, members: Collection[bytes]) -> None:
         """These leave: whoever adds one of them again gets no answer from before.

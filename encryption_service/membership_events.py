@@ -6,10 +6,11 @@ from typing import Any
 
 import structlog
 
-from encryption_service.admission import BY_POLICY, Admission
+from encryption_service.admission import BY_ANSWER, BY_LOOK_UP, BY_POLICY, Admission
 from encryption_service.group_store import Group, GroupStore
 from encryption_service.membership.events import AuditedGroup
 from encryption_service.membership.source import SourceGroup
+from encryption_service.reconcile import Reconciler, Step
 from encryption_service.store import Store, snapshot
 from encryption_service.subject_store import SubjectStore
 from encryption_service.writer import Writer
@@ -20,14 +21,7 @@ from groupseal.trust import TrustSettings
 _log = structlog.get_logger(__name__)
 # Longest that a thread of the checker waits for its news to be durable.
 _WAIT_SECONDS = 60.0
-# What an answer of the source may change.
-_UNDECIDED = (
-    Reason.MEMBERSHIP_UNCHECKED,
-    Reason.MEMBERSHIP_SOURCE_UNAVAILABLE,
-    Reason.MEMBERSHIP_SOURCE_LIMITED,
-)
-_UNNAMED = (Reason.GROUP_AMBIGUOUS, Reason.GROUP_NOT_AT_SOURCE)
-_BY_SOURCE = (*_UNDECIDED, *_UNNAMED, Reason.NOT_IN_SOURCE_GROUP)
+_BY_SOURCE = (*BY_ANSWER, *BY_LOOK_UP, Reason.NOT_IN_SOURCE_GROUP)
 
 
 class MembershipRecorder:
@@ -43,9 +37,15 @@ class MembershipRecorder:
 
     def group_found(self, group: bytes, found: SourceGroup) -> None:
         """The group's id at the source is pinned; its name is that of the source."""
-        _wait(self._writer.step(group, lambda r: r.name_from_source(group, found.id, found.name)))
-        # The policy may have held it for want of a name.
-        self._look_again(group, (*_BY_SOURCE, *BY_POLICY))
+
+        def name(reconciler: Reconciler) -> Step | None:
+            return reconciler.name_from_source(group, found.id, found.name)
+
+        # Nothing is looked at again for a group that another one stands for: it would be looked
+        # up once more, found once more, and so on without end.
+        if _wait(self._writer.step(group, name)):
+            # The policy may have held it for want of a name.
+            self._look_again(group, (*_BY_SOURCE, *BY_POLICY))
 
     def group_not_found(self, group: bytes, reason: Reason) -> None:
         """Additions wait until there is exactly one such group, or a person says which it is."""
@@ -54,7 +54,7 @@ class MembershipRecorder:
             connection.execute(
                 "UPDATE groups SET source_reason = ? WHERE group_id = ?", (reason, group)
             )
-            self._admission.holds.change_reason([group], (*_UNDECIDED, *_UNNAMED), reason, None)
+            self._admission.not_found(group, reason)
             return None, []
 
         _wait(self._writer.event(note))
@@ -67,13 +67,13 @@ class MembershipRecorder:
 
     def answered(self, group: bytes) -> None:
         """There are answers about members of the group."""
-        self._look_again(group, (*_UNDECIDED, Reason.NOT_IN_SOURCE_GROUP))
+        self._look_again(group, (*BY_ANSWER, Reason.NOT_IN_SOURCE_GROUP))
 
     def unavailable(self, groups: Collection[bytes], reason: Reason, retry_at_ms: int) -> None:
         """Additions wait, and say for what."""
 
         def note(_: Any) -> tuple[None, list[bytes]]:
-            self._admission.holds.change_reason(groups, _UNDECIDED, reason, retry_at_ms)
+            self._admission.holds.change_reason(groups, BY_ANSWER, reason, retry_at_ms)
             return None, []
 
         _wait(self._writer.event(note))
@@ -114,5 +114,5 @@ class MembershipRecorder:
         _wait(self._writer.event(lambda _: (None, holds.look_again(reasons, group))))
 
 
-def _wait(future: "Future[Any]") -> None:
-    future.result(_WAIT_SECONDS)
+def _wait(future: "Future[Any]") -> Any:  # whatever its step or event gives
+    return future.result(_WAIT_SECONDS)

@@ -1,4 +1,7 @@
-"""Limits of seals per hour, as token buckets: full at first, refilled evenly over the hour."""
+"""Limits of seals per hour, as token buckets: full at first, refilled evenly over the hour.
+
+Stored is what was taken and not refilled yet, so that a limit that is raised has room at once.
+"""
 
 import sqlite3
 from collections.abc import Iterable
@@ -17,25 +20,27 @@ class Quotas:
 
         `limits`: (bucket, seals per hour), None for no limit. Bucket 0 is that of all groups.
         """
-        levels = [
-            (bucket, self._level(bucket, per_hour, now_ms))
+        buckets = [
+            (bucket, per_hour, self._used(bucket, per_hour, now_ms))
             for bucket, per_hour in limits
             if per_hour is not None
         ]
-        taken = min([wanted, *(int(level) for _, level in levels)])
-        for bucket, level in levels:
+        # A limit that was lowered may be exceeded already.
+        room = [max(0, int(per_hour - used)) for _, per_hour, used in buckets]
+        taken = min([wanted, *room])
+        for bucket, _, used in buckets:
             self._connection.execute(
-                "INSERT OR REPLACE INTO quotas (number, level, at_ms) VALUES (?, ?, ?)",
-                (bucket, level - taken, now_ms),
+                "INSERT OR REPLACE INTO quotas (number, used, at_ms) VALUES (?, ?, ?)",
+                (bucket, used + taken, now_ms),
             )
         return taken
 
-    def _level(self, bucket: int, per_hour: int, now_ms: int) -> float:
+    def _used(self, bucket: int, per_hour: int, now_ms: int) -> float:
         row = self._connection.execute(
-            "SELECT level, at_ms FROM quotas WHERE number = ?", (bucket,)
+            "SELECT used, at_ms FROM quotas WHERE number = ?", (bucket,)
         ).fetchone()
         if row is None:
-            return float(per_hour)
+            return 0.0
         # A clock that was set back refills nothing, and takes nothing.
-        refilled = row[0] + per_hour * max(0, now_ms - row[1]) / _HOUR_MS
-        return float(min(refilled, per_hour))
+        refilled = per_hour * max(0, now_ms - row[1]) / _HOUR_MS
+        return max(0.0, float(row[0]) - refilled)

@@ -181,7 +181,8 @@ class Reconciler:
     def name_from_source(self, group_id: bytes, source_id: str, name: str) -> Step | None:
         """Pins the group at the membership source, or takes over its new name there.
 
-        None for a group that is not there, or that is pinned to another one.
+        None for a group that is not there, that is pinned to another one, or whose group there
+        another one stands for already: its additions wait until that one is empty.
         """
         group = self._groups.load(group_id)
         if group is None or group.source_group_id not in {None, source_id}:
@@ -189,7 +190,8 @@ class Reconciler:
         if self._groups.is_source_taken(source_id, group.number):
             group.source_reason = Reason.GROUP_AMBIGUOUS
             self._groups.save(group)
-            return Step(group)
+            self._admission.source_taken(group_id)
+            return None
         changed = (group.source_group_id, group.source_name) != (source_id, name)
         group.source_group_id, group.source_name, group.source_reason = source_id, name, None
         self._groups.add_name(group, name)

@@ -211,7 +211,7 @@ _MIGRATIONS = (
     -- Token buckets of seals; number 0: all groups together.
     CREATE TABLE quotas (
       number INTEGER PRIMARY KEY,
-      level REAL NOT NULL,
+      used REAL NOT NULL,
       at_ms INTEGER NOT NULL
     );
     """,

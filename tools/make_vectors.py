@@ -1,6 +1,6 @@
 """Make the protocol's test vectors in tests/vectors/, or check that they are what they were.
 
-Everything comes from fixed seeds, but for two ciphertexts: HPKE encapsulates at random, so these
+Everything comes from fixed seeds, but for three ciphertexts: HPKE encapsulates at random, so these
 were recorded once and are taken over from the files (`--record` makes new ones). Each case says
 what must happen with it: `accept`, or the reason for which it must be refused.
 """
@@ -23,7 +23,7 @@ from groupseal.entries import (
     Unknown,
 )
 from groupseal.envelopes import envelope_info, group_context, item_info
-from groupseal.identifiers import fingerprint
+from groupseal.identifiers import fingerprint, key_fingerprint
 from groupseal.labels import Label
 from groupseal.ledger import EMPTY_ROSTER_DIGEST, next_roster_digest
 from groupseal.merkle import leaf_hash
@@ -31,6 +31,8 @@ from groupseal.shared_items import SharedItem
 from groupseal.suites import Suite
 from member_client import hpke
 from member_client.hpke import XWingSeed
+from tools import evidence_vectors, ledger_vectors, trust_vectors
+from tools.vector_case import Vectors, case
 from tools.vector_inputs import (
     DEVICE,
     EPOCHS,
@@ -49,17 +51,9 @@ from tools.vector_inputs import (
 )
 
 FOLDER = Path(__file__).parent.parent / "tests" / "vectors"
-Vectors = dict[str, Any]
 PLAINTEXT = b"what the members share"
 # First test vector of draft-connolly-cfrg-xwing-kem (appendix C).
 XWING_SEED = "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26"
-
-
-def case(name: str, expected: str = "accept", **fields: Any) -> dict[str, Any]:
-    shown = {
-        key: value.hex() if isinstance(value, bytes) else value for key, value in fields.items()
-    }
-    return {"name": name, "expected": expected, **shown}
 
 
 def encodings() -> Vectors:
@@ -122,6 +116,10 @@ def identifiers() -> Vectors:
             ),
         ],
         "fingerprint": {"public_key": PUBLIC_KEY.hex(), "fingerprint": fingerprint(PUBLIC_KEY)},
+        "key_fingerprint": {
+            "key_id": DEVICE.key_id.hex(),
+            "fingerprint": key_fingerprint(DEVICE.key_id),
+        },
     }
 
 
@@ -318,13 +316,14 @@ def items(recorded: bytes) -> Vectors:
 
 
 def record() -> dict[str, bytes]:
-    """New ciphertexts for the two vectors that cannot be made from seeds."""
+    """New ciphertexts for the three vectors that cannot be made from seeds."""
     key_id = DEVICE.key_id
     envelope = envelope_info(ORGANISATION, GROUP, 1, MEMBER, key_id)
     item = item_info(ORGANISATION, GROUP, 1, MEMBER, key_id)
     return {
         "envelope": hpke.seal(SECRETS[1], DEVICE.hpke_public_key, envelope),
         "item": hpke.seal(PLAINTEXT, EPOCHS[1].public_key, item),
+        "evidence": evidence_vectors.record_evidence(),
     }
 
 
@@ -332,9 +331,11 @@ def load_recorded() -> dict[str, bytes]:
     """The ciphertexts in the stored files."""
     envelope = json.loads((FOLDER / "envelopes.json").read_text())["cases"][0]["envelope"]
     item = json.loads((FOLDER / "shared_items.json").read_text())["cases"][0]["item"]
+    evidence = json.loads((FOLDER / "evidence.json").read_text())["sealed"][0]["sealed"]
     return {
         "envelope": bytes.fromhex(envelope),
         "item": SharedItem.from_bytes(bytes.fromhex(item)).ciphertext,
+        "evidence": bytes.fromhex(evidence),
     }
 
 
@@ -350,6 +351,12 @@ def make(recorded: dict[str, bytes]) -> dict[str, str]:
         "history_links": history_links(),
         "envelopes": envelopes(recorded["envelope"]),
         "shared_items": items(recorded["item"]),
+        "evidence": evidence_vectors.evidence(recorded["evidence"]),
+        "subjects": evidence_vectors.subjects(),
+        "trust_settings": trust_vectors.trust_settings(),
+        "requests": trust_vectors.requests(),
+        "approvals": trust_vectors.approvals(),
+        "ledgers": ledger_vectors.ledgers(),
     }
     return {
         f"{name}.json": json.dumps(

@@ -1,6 +1,8 @@
 """What the test vectors are made from: fixed seeds, and one entry of each type."""
 
 import hashlib
+from dataclasses import replace
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -49,6 +51,15 @@ REQUEST = BindingRequest(
     ORGANISATION, MEMBER, Suite.XWING, DEVICE.hpke_public_key, DEVICE.signing_public_key
 )
 PROOF = DEVICE.sign(REQUEST.message())
+REPLACEMENT = replace(REQUEST, replaces=True)
+# Another device of the same member, and one of another member.
+SECOND, OTHERS = (
+    DeviceKeys.from_seeds(XWingSeed(fixed(name)), SigningSeed(fixed(f"{name} signing")))
+    for name in ("second device", "another member's device")
+)
+SECOND_REQUEST = BindingRequest(
+    ORGANISATION, MEMBER, Suite.XWING, SECOND.hpke_public_key, SECOND.signing_public_key
+)
 TRUST = TrustSettings(
     TrustMode.OIDC,
     "https://idp.example",
@@ -59,6 +70,17 @@ TRUST = TrustSettings(
 )
 SECRETS = {epoch: fixed(f"group secret {epoch}") for epoch in (1, 2)}
 EPOCHS = {n: EpochKeys(GroupSecret(s), ORGANISATION, GROUP, n) for n, s in SECRETS.items()}
+
+
+def fields_of(request: BindingRequest) -> dict[str, Any]:
+    return {
+        "organisation": request.organisation,
+        "member": request.member,
+        "suite": int(request.suite),
+        "hpke_public_key": request.hpke_public_key,
+        "signing_public_key": request.signing_public_key,
+        "replaces": request.replaces,
+    }
 
 
 def entry_bodies() -> list[Body]:

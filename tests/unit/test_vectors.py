@@ -11,8 +11,8 @@ from groupseal.bindings import BindingRequest, verify_signature
 from groupseal.checkpoint import open_head
 from groupseal.encoding import Reader
 from groupseal.entries import Entry, EntryType
-from groupseal.errors import ProtocolError, WrongContextError
-from groupseal.identifiers import fingerprint
+from groupseal.errors import WrongContextError
+from groupseal.identifiers import fingerprint, key_fingerprint
 from groupseal.labels import Label
 from groupseal.ledger import next_roster_digest
 from groupseal.merkle import leaf_hash
@@ -26,11 +26,10 @@ from member_client.key_file import DeviceKeys, Identity, SigningSeed
 from member_client.opening import open_envelope
 from member_client.sharing import open_item
 from tests.support.org_maker import derive, xwing_public_key
+from tests.support.vector_files import Case, cases, outcome
 from tools.make_vectors import FOLDER, load_recorded, make
 
 DRAFT_PUBLIC_KEY_SHA256 = "2e816deebcd76c5c80d0cd2d174478871658e8e2ff42bc9d4a6e486372e856bb"
-NOT_HEX = {"name", "expected", "note", "value", "kind"}
-Case = dict[str, Any]
 READERS: dict[str, Callable[[Reader], Any]] = {
     "u8": Reader.u8,
     "u16": Reader.u16,
@@ -42,30 +41,6 @@ READERS: dict[str, Callable[[Reader], Any]] = {
     "var": lambda reader: reader.var().hex(),
     "ids": lambda reader: [each.hex() for each in reader.identifiers()],
 }
-
-
-def cases(file: str, key: str = "cases") -> list[Any]:
-    found = json.loads((FOLDER / file).read_text())[key]
-    return [pytest.param(_bytes(case), id=case["name"]) for case in found]
-
-
-def _bytes(case: Case) -> Case:
-    def value(name: str, shown: Any) -> Any:
-        if name in NOT_HEX or not isinstance(shown, str):
-            return shown
-        return bytes.fromhex(shown)
-
-    return {name: value(name, shown) for name, shown in case.items()}
-
-
-def outcome(act: Callable[[], Any], case: Case) -> Any:
-    """What `act` returns; or None, where the case declares that and why it is refused."""
-    if case["expected"] == "accept":
-        return act()
-    with pytest.raises(ProtocolError) as refused:
-        act()
-    assert refused.value.reason == case["expected"]
-    return None
 
 
 def test_the_vectors_are_what_they_were() -> None:
@@ -104,6 +79,11 @@ def test_member_keys(case: Case) -> None:
 def test_fingerprint() -> None:
     vector = json.loads((FOLDER / "identifiers.json").read_text())["fingerprint"]
     assert fingerprint(bytes.fromhex(vector["public_key"])) == vector["fingerprint"]
+
+
+def test_key_fingerprint() -> None:
+    vector = json.loads((FOLDER / "identifiers.json").read_text())["key_fingerprint"]
+    assert key_fingerprint(bytes.fromhex(vector["key_id"])) == vector["fingerprint"]
 
 
 @pytest.mark.parametrize("case", cases("key_derivation.json", "key_pairs"))
