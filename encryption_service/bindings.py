@@ -190,7 +190,7 @@ class Binder:
         request, member = offer.request, offer.request.member
         self._note_member(offer, facts)
         mode = decision.mode or self._mode
-        subject = self._subject(offer, facts) if mode is TrustMode.OIDC else None
+        subject = self._subject(offer, facts) if decision.by_evidence else None
         position = self._append(offer, decision, mode, subject)
         endorser = decision.endorser
         self._keys.bind(
@@ -250,7 +250,7 @@ class Binder:
             possession_proof=offer.possession_proof,
             trust_mode=mode,
             replaces=request.replaces,
-            evidence_digest=self._evidence_digest(offer, mode, endorsed=endorser is not None),
+            evidence_digest=self._evidence_digest(offer, decision, mode),
             evidence_time_ms=evidence.issued_at_ms if evidence and subject else None,
             subject_digest=subject.digest() if subject else None,
             sealed_subject_digest=digests.get(PartKind.SEALED_SUBJECT),
@@ -259,11 +259,11 @@ class Binder:
         )
         return self._ledger.append(body, parts)
 
-    def _evidence_digest(self, offer: Offer, mode: TrustMode, *, endorsed: bool) -> bytes | None:
+    def _evidence_digest(self, offer: Offer, decision: Decision, mode: TrustMode) -> bytes | None:
         """Of the evidence document, or of the approvers' signatures in the order of their keys."""
-        if mode is TrustMode.OIDC and offer.evidence is not None:
+        if decision.by_evidence and offer.evidence is not None:
             return offer.evidence.digest
-        if mode is TrustMode.APPROVE and not endorsed:
+        if mode is TrustMode.APPROVE and decision.endorser is None:
             name = (offer.request.member, offer.request.key_id)
             signatures = self._approvals.key_approvers(name, self._clock())
             if signatures:
