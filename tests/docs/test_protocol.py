@@ -50,9 +50,10 @@ def test_the_algorithms_of_tokens_are_those_of_the_code() -> None:
     assert "RS, PS (256, 384, 512), ES256, ES384," in _TEXT
 
 
-def test_every_file_of_vectors_names_a_section() -> None:
+def test_every_file_of_vectors_is_listed_and_names_a_section() -> None:
     sections = set(re.findall(r"^## (\d)\. ", _TEXT, re.MULTILINE))
     for file in FOLDER.glob("*.json"):
+        assert f"[`{file.name}`](../tests/vectors/{file.name})" in _TEXT
         found = json.loads(file.read_text())
         if file.name != "xwing.json":  # the draft's own
             assert found["section"] in sections, file.name
