@@ -313,7 +313,10 @@ class Administration:
         def event(connection: sqlite3.Connection) -> tuple[None, list[bytes]]:
             connection.execute("UPDATE service SET frozen = ?", (on,))
             self._admission.frozen = on
-            return None, [] if on else self._admission.holds.look_again((Reason.FROZEN,))
+            if on:
+                GroupStore(connection).reconsider_pending(self._clock())
+                return None, []
+            return None, self._admission.holds.look_again((Reason.FROZEN,))
 
         _done(self._writer.event(event))
 

@@ -192,7 +192,7 @@ class Admission:
     ) -> list[KeyName]:
         """Those of the due names (in ascending order) that may be granted now; holds the others.
 
-        `granted` hold the epoch before and are admitted in any case.
+        `granted` were granted an epoch before and are admitted in any case.
         """
         if self.is_open_to_all(group) or not names:
             return list(names)
