@@ -438,11 +438,12 @@ class TrustMachine(RuleBasedStateMachine):
         document = {**self.model.policy, "version": 1, aspect: value}
         if value is None:
             del document[aspect]
-        before, self.model.policy = self.model.policy, document
+        before = self.model.policy
+        self.model.change_policy(document)
         try:
             self._do(lambda: self.core.set_policy(document))
         except PolicyError:
-            self.model.policy = before
+            self.model.change_policy(before)
         self._rest()
 
     def _send(

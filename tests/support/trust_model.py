@@ -73,11 +73,11 @@ class ModelGroup:
 
 @dataclass
 class Bucket:
-    """An upper bound of the seals that are left."""
+    """At least so many seals were used and not refilled yet; the limits that refilled since."""
 
-    level: float
+    used: float
     at_ms: int
-    limits: set[int]
+    limits: set[int] = field(default_factory=set)
 
 
 class TrustModel:
@@ -115,12 +115,13 @@ class TrustModel:
         if asked.key_id in self.bound:
             return "bound" if self.bound[asked.key_id].member == asked.member else "refused"
         suites = self.policy.get("suites")
-        if asked.key_id in self.former or (suites and asked.suite not in suites):
+        if asked.key_id in self.former | self.turned_down:
             return "refused"
+        if suites and asked.suite not in suites:
+            return "refused"
+        found = self._by_mode(asked, by_command=by_command)
         if asked.endorser in self.devices(asked.member):
             found = "bound"
-        else:
-            found = self._by_mode(asked, by_command=by_command)
         is_too_many = not asked.replaces and len(self.devices(asked.member)) >= MAX_DEVICES
         return "refused" if found == "bound" and is_too_many else found
 
@@ -129,8 +130,6 @@ class TrustModel:
             return "refused" if self.devices(asked.member) else "bound"
         if self.mode == "oidc":
             return self._by_evidence(asked)
-        if asked.key_id in self.turned_down:
-            return "refused"
         needed = self.policy.get("keys", {}).get("approvals", 0)
         if needed == 0:
             return "bound" if by_command else "waits"
@@ -231,19 +230,24 @@ class TrustModel:
 
     def _take(self, group_id: bytes, count: int) -> None:
         """Every seal comes out of both buckets."""
+        for bucket, limit in self._limits(group_id):
+            known = self.buckets.get(bucket, Bucket(0.0, self.now_ms))
+            refilled = max({limit, *known.limits}) * (self.now_ms - known.at_ms) / _HOUR_MS
+            used = max(0.0, known.used - refilled) + count
+            assert used <= limit + _SLACK_SEALS, "more was sealed than the limit allows"
+            self.buckets[bucket] = Bucket(used, self.now_ms)
+
+    def _limits(self, group_id: bytes) -> list[tuple[bytes, int]]:
+        """Of all groups together, and of this one."""
         limits = self.policy.get("limits", {})
-        for bucket, limit in (
-            (b"", limits.get("seals_per_hour")),
-            (group_id, limits.get("seals_per_hour_per_group")),
-        ):
-            if limit is None:
-                continue
-            left = self.buckets.setdefault(bucket, Bucket(limit, self.now_ms, set()))
-            left.limits.add(limit)
-            refilled = left.level + max(left.limits) * (self.now_ms - left.at_ms) / _HOUR_MS
-            level = min(limit, refilled)
-            assert count <= level + _SLACK_SEALS, "more was sealed than the limit allows"
-            self.buckets[bucket] = Bucket(level - count, self.now_ms, {limit})
+        both = {b"": "seals_per_hour", group_id: "seals_per_hour_per_group"}
+        return [(bucket, limits[name]) for bucket, name in both.items() if name in limits]
+
+    def change_policy(self, document: Mapping[str, Any]) -> None:
+        """The document is in force from here on."""
+        self.policy = document
+        for bucket, known in self.buckets.items():
+            known.limits |= {limit for of, limit in self._limits(bucket) if of == bucket}
 
     # The ledger
 
@@ -273,17 +277,18 @@ class TrustModel:
         assert (asked.member, asked.key_id) == (body.member, body.key_id)
         by = self.bound.get(body.endorsing_key_id or b"")
         assert (by is not None) == (asked.endorser in self.devices(asked.member))
-        if body.evidence_digest is not None and self.mode == "oidc":
-            assert self._by_evidence(asked) == "bound", "evidence is noted that vouches for nobody"
-        self.bound[asked.key_id] = Bound(asked.member, asked.suite, by.mode if by else self.mode)
-        if by is not None:
-            for group in self.groups.values():
-                if (asked.member, body.endorsing_key_id) in group.admitted & group.holders:
-                    group.endorsed.add(asked.key_id)
-        elif self.mode == "oidc" and asked.evidence is not None:
+        is_shown = by is None or self._by_mode(asked, by_command=False) == "bound"
+        mode = self.mode if by is None or is_shown else by.mode
+        if body.evidence_digest is not None:
+            assert is_shown, "evidence is noted that vouches for nobody"
+        if self.mode == "oidc" and is_shown and asked.evidence is not None:
             _, mark = self.subjects.get(asked.member, ("", 0))
             newest = max(mark, asked.evidence.issued_ms)
             self.subjects[asked.member] = (asked.evidence.subject, newest)
+        self.bound[asked.key_id] = Bound(asked.member, asked.suite, mode)
+        for group in self.groups.values():
+            if (asked.member, body.endorsing_key_id) in group.admitted & group.holders:
+                group.endorsed.add(asked.key_id)
         if asked.replaces:
             self.may_unbind |= set(self.devices(asked.member)) - {asked.key_id}
 
