@@ -229,7 +229,7 @@ class Reconciler:
         """
         remaining = self._groups.count_keys(group, SMALL_GROUP + 1)
         small = decide(loses_a_grant=True, remaining_keys=remaining) is Decision.ROTATE
-        if small and self._pace.take(self._clock()) == 0:
+        if small and self._pace.take(group.group_id, self._clock()) == 0:
             return self._open(group, [], [])
         return self._close(group, [], [])
 
@@ -326,7 +326,7 @@ class Reconciler:
         # A clock that was set back delays nothing for longer than the rule allows.
         wait_ms = min(due_ms - self._clock(), self._limits.longest_opening_delay_ms)
         if group.must_rotate and wait_ms <= 0:
-            wait_ms = self._pace.take(self._clock())
+            wait_ms = self._pace.take(group.group_id, self._clock())
         if wait_ms > 0:
             return Step(group, delay_ms=wait_ms)
         self._groups.clear_roster_changes(group)
