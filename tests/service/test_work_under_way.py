@@ -13,7 +13,7 @@ import pytest
 from encryption_service import reconcile
 from encryption_service.binding_rules import Offer
 from encryption_service.membership.source import SourceGroup
-from encryption_service.reconcile import Answer, GroupCommand
+from encryption_service.reconcile import Answer, GroupCommand, Outcome
 from groupseal.reasons import Reason
 from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 from tests.support.devices import Device
@@ -171,3 +171,45 @@ def test_a_freeze_holds_back_who_was_let_in_and_not_granted_yet(
     core.administration.freeze(False)
     core.settle()
     assert granted(core, group) == set(members)
+
+
+def test_what_a_quota_holds_is_looked_at_when_it_is_its_turn(core: Core) -> None:
+    """Four an hour: one each quarter of an hour, not all that wait every few seconds (I13)."""
+    core.set_policy({"version": 1, "limits": {"seals_per_hour": 4}})
+    members = [bound(core).member for _ in range(9)]
+    group = some_id()
+    change(core, group, members)
+    core.settle()
+    assert len(granted(core, group)) == 4
+    begun = core.clock()
+    waits = sorted((h.next_try_ms or 0) - begun for h in core.holds())
+    assert [round(wait / 60_000) for wait in waits] == [15, 30, 45, 60, 60]
+    core.clock.forward(10)
+    assert (
+        core.writer.event(
+            lambda _: (core.admission.holds.look_again_by_time(core.clock(), 99), [])
+        ).result(20)
+        == []
+    )
+    for inside in (5, 6, 7, 8, 9):
+        core.clock.forward(15 * 60)
+        core.keep_house()
+        core.settle()
+        assert len(granted(core, group)) == inside
+
+
+def test_what_is_durable_counts_as_done_whatever_fails_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event is not taken for undone, and done twice, because somebody cannot be told of it."""
+    with core_of(tmp_path, CHECKED) as core:
+        device = bound(core, "ada")
+        group = some_id()
+
+        def broken(*_: object) -> None:
+            raise OSError("out of memory")
+
+        monkeypatch.setattr(core.answers, "ask", broken)
+        answer = change(core, group, [device.member])
+        assert answer.position == last_position(core, group)
+        assert answer.outcome is not Outcome.BASE_MISMATCH
