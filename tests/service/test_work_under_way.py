@@ -45,10 +45,16 @@ def core(tmp_path: Path) -> Iterator[Core]:
 def bound(core: Core, user: str = "") -> Device:
     """A member's first device, by the vendor's word."""
     device = Device(core.keyset.organisation)
-    proof = device.binding().possession_proof
-    answer = core.writer.decided(Offer(device.request, proof, external_id=user))
-    assert answer.reason is None
+    offer(core, device, user)
     return device
+
+
+def offer(core: Core, device: Device, user: str) -> None:
+    proof = device.binding().possession_proof
+    answer = core.writer.decided(
+        Offer(device.request, proof, external_id=user, user_name="somebody@example.com")
+    )
+    assert answer.reason is None
 
 
 def last_position(core: Core, group: bytes) -> int | None:
@@ -213,3 +219,18 @@ def test_what_is_durable_counts_as_done_whatever_fails_after_it(
         answer = change(core, group, [device.member])
         assert answer.position == last_position(core, group)
         assert answer.outcome is not Outcome.BASE_MISMATCH
+
+
+def test_an_external_id_that_comes_later_counts(tmp_path: Path) -> None:
+    """The member was bound without one; the first that is known is kept."""
+    with core_of(tmp_path, CHECKED) as core:
+        device, group = bound(core), some_id()
+        change(core, group, [device.member])
+        core.answers.cache.put_list("source", ["ada"], begun_ms=core.clock())
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        offer(core, device, "ada")
+        offer(core, device, "somebody-else")
+        core.clock.forward(31)
+        core.keep_house()
+        core.settle()
+        assert granted(core, group) == {device.member}
