@@ -13,21 +13,24 @@ from sqlalchemy import TextClause
 from directory.tenancy import TenantScope, tenant_sql
 
 # Marked as offered: only then is a refusal about what was submitted last. Materialised, because a
-# join may run a subquery several times, each with a limit of its own.
+# join may run a subquery several times, each with a limit of its own. In order at the end, which no
+# join keeps: a key that another one vouches for comes after that one, or it would find it unbound.
 _CLAIM_KEYS = tenant_sql("""
     WITH due AS MATERIALIZED (
         SELECT key_id FROM member_keys
         WHERE tenant_id = :tenant_id AND state = 'submitted' AND next_attempt_at <= now()
         ORDER BY next_attempt_at, key_id LIMIT :limit
         FOR NO KEY UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE member_keys k SET offered = true
+        FROM due, users u
+        WHERE k.tenant_id = :tenant_id AND k.key_id = due.key_id
+            AND u.tenant_id = :tenant_id AND u.id = k.member_id
+        RETURNING k.key_id, k.member_id, k.suite, k.hpke_public_key, k.signing_public_key,
+            k.possession_proof, k.endorsing_key_id, k.endorsement, k.sealed_evidence, k.replaces,
+            k.attempts, k.submitted_at, u.external_id, u.user_name
     )
-    UPDATE member_keys k SET offered = true
-    FROM due, users u
-    WHERE k.tenant_id = :tenant_id AND k.key_id = due.key_id
-        AND u.tenant_id = :tenant_id AND u.id = k.member_id
-    RETURNING k.key_id, k.member_id, k.suite, k.hpke_public_key, k.signing_public_key,
-        k.possession_proof, k.endorsing_key_id, k.endorsement, k.sealed_evidence, k.replaces,
-        k.attempts, u.external_id, u.user_name
+    SELECT * FROM claimed ORDER BY endorsing_key_id IS NOT NULL, submitted_at, key_id
 """)
 
 _DUE_REMOVALS = tenant_sql("""

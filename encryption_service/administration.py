@@ -313,7 +313,10 @@ class Administration:
         def event(connection: sqlite3.Connection) -> tuple[None, list[bytes]]:
             connection.execute("UPDATE service SET frozen = ?", (on,))
             self._admission.frozen = on
-            return None, [] if on else self._admission.holds.look_again((Reason.FROZEN,))
+            if on:
+                GroupStore(connection).reconsider_pending(self._clock())
+                return None, []
+            return None, self._admission.holds.look_again((Reason.FROZEN,))
 
         _done(self._writer.event(event))
 
@@ -353,27 +356,32 @@ class Administration:
     def map_group(self, group_id: bytes, source_group_id: str) -> None:
         """Says which group at the membership source a group is; the source is then asked.
 
-        Raises AdministrationError for an unknown group, or without a membership source.
+        Raises AdministrationError for an unknown group, for one at the source that another group
+        stands for, or without a membership source.
         """
         if not self._admission.names_from_source:
             raise AdministrationError(
                 "no membership source is set: see GROUPSEAL_SERVICE_MEMBERSHIP_SOURCE"
             )
 
-        def event(connection: sqlite3.Connection) -> tuple[bool, list[bytes]]:
+        def event(connection: sqlite3.Connection) -> tuple[str, list[bytes]]:
             groups = GroupStore(connection)
             group = groups.load(group_id)
             if group is None:
-                return False, []
+                return "there is no such group: see `encryption-service groups list`", []
+            if groups.is_source_taken(source_group_id, group.number):
+                return (
+                    "another group with members in it stands for that one at the membership "
+                    "source: see `encryption-service groups list`"
+                ), []
             group.source_group_id, group.source_reason = source_group_id, None
             groups.save(group)
             self._admission.look_up(group)
-            return True, self._admission.holds.look_again(_BY_MAPPING, group_id)
+            return "", self._admission.holds.look_again(_BY_MAPPING, group_id)
 
-        if not _done(self._writer.event(event)):
-            raise AdministrationError(
-                "there is no such group: see `encryption-service groups list`"
-            )
+        fault: str = _done(self._writer.event(event))
+        if fault:
+            raise AdministrationError(fault)
 
 
 def _bound(row: BoundKeyRow, subjects: SubjectStore, bound_ms: int) -> BoundKeyInfo:

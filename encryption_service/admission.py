@@ -40,8 +40,8 @@ BY_ANSWER = (
 BY_LOOK_UP = (Reason.GROUP_AMBIGUOUS, Reason.GROUP_NOT_AT_SOURCE)
 # A group that is not found is looked up again after so long even if nobody asks.
 _NOT_FOUND_MS = 10 * 60_000
-# How soon a bucket that is empty is looked at again.
-_RETRY_MS = 5_000
+# How soon a bucket that is empty is looked at again at the earliest.
+_RETRY_MS = 1_000
 
 
 class MembershipAnswers(Protocol):
@@ -192,7 +192,7 @@ class Admission:
     ) -> list[KeyName]:
         """Those of the due names (in ascending order) that may be granted now; holds the others.
 
-        `granted` hold the epoch before and are admitted in any case.
+        `granted` were granted an epoch before and are admitted in any case.
         """
         if self.is_open_to_all(group) or not names:
             return list(names)
@@ -295,10 +295,22 @@ class Admission:
             (0, policy.seals_per_hour),
             (sorting.group.number, policy.seals_per_hour_per_group),
         )
-        taken = self._quotas.take(limits, len(sorting.left), self._clock())
-        beyond = set(sorting.left[taken:])
-        if beyond:
-            sorting.hold_those(beyond, Reason.QUOTA_USED_UP, self._clock() + _RETRY_MS)
+        now_ms = self._clock()
+        taken = self._quotas.take(limits, len(sorting.left), now_ms)
+        beyond = sorting.left[taken:]
+        if not beyond:
+            return
+        # Each is looked at again when it is its turn: all of them every few seconds would keep
+        # the writer busy with nothing else.
+        bucket, limit = min((each for each in limits if each[1]), key=lambda each: each[1] or 0)
+        ahead = self.holds.count_waiting(Reason.QUOTA_USED_UP, bucket or None, limit or 0)
+        places = range(ahead, ahead + len(beyond))
+        waits_ms = self._quotas.waits_ms(limits, places, now_ms)
+        sorting.held += [
+            Held(name, Reason.QUOTA_USED_UP, now_ms + max(_RETRY_MS, wait_ms))
+            for name, wait_ms in zip(beyond, waits_ms, strict=True)
+        ]
+        sorting.left = sorting.left[:taken]
 
 
 def _weaker_modes(mode: TrustMode) -> tuple[TrustMode, ...]:

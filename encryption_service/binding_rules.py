@@ -9,7 +9,7 @@ device may be added by the signature of a bound key. Beyond that
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from encryption_service.key_store import BoundKeyRow
@@ -83,24 +83,26 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`mode` of a key to bind: by which evidence; `endorser` where a bound key vouches for it."""
+    """`mode` of a key to bind: by which evidence; `endorser` where a bound key vouches for it.
+
+    `by_evidence`: the offer's evidence is this member's and was taken; otherwise it says nothing.
+    """
 
     verdict: Verdict
     reason: Reason | None = None
     mode: TrustMode | None = None
     endorser: BoundKeyRow | None = None
+    by_evidence: bool = False
 
 
 def decide(offer: Offer, facts: Facts, rules: Rules, now_ms: int) -> Decision:
     """The decision about a key that is not bound to this member already."""
     if (reason := _never(offer, facts, rules)) is not None:
         return Decision(Verdict.REFUSE, reason)
+    decision = _by_mode(offer, facts, rules, now_ms)
     endorser = _endorser(offer, facts.devices)
-    decision = (
-        _by_mode(offer, facts, rules, now_ms)
-        if endorser is None
-        else Decision(Verdict.BIND, None, TrustMode(endorser.trust_mode), endorser)
-    )
+    if endorser is not None:
+        decision = _endorsed(decision, endorser)
     is_one_more = decision.verdict is Verdict.BIND and not offer.request.replaces
     if is_one_more and len(facts.devices) >= rules.max_devices:
         return Decision(Verdict.REFUSE, Reason.TOO_MANY_DEVICES)
@@ -110,6 +112,8 @@ def decide(offer: Offer, facts: Facts, rules: Rules, now_ms: int) -> Decision:
 def _never(offer: Offer, facts: Facts, rules: Rules) -> Reason | None:
     """What no evidence changes."""
     suites = rules.policy.suites
+    if facts.was_refused_by_approver:
+        return Reason.KEY_REFUSED_BY_APPROVER
     if facts.holder is not None:
         return Reason.KEY_OF_ANOTHER_MEMBER
     if facts.is_former:
@@ -132,6 +136,13 @@ def _endorser(offer: Offer, devices: Sequence[BoundKeyRow]) -> BoundKeyRow | Non
     return endorser
 
 
+def _endorsed(decision: Decision, endorser: BoundKeyRow) -> Decision:
+    """What the mode demands counts where it is there, otherwise as much as the endorsing key."""
+    if decision.verdict is Verdict.BIND:
+        return replace(decision, endorser=endorser)
+    return Decision(Verdict.BIND, None, TrustMode(endorser.trust_mode), endorser)
+
+
 def _by_mode(offer: Offer, facts: Facts, rules: Rules, now_ms: int) -> Decision:
     match rules.mode:
         case TrustMode.OIDC:
@@ -150,7 +161,7 @@ def _by_evidence(offer: Offer, facts: Facts, policy: Policy, now_ms: int) -> Dec
     reason = offer.evidence_fault or _evidence_fault(offer, facts, policy, now_ms)
     if reason is not None:
         return Decision(Verdict.REFUSE, reason)
-    return Decision(Verdict.BIND, mode=TrustMode.OIDC)
+    return Decision(Verdict.BIND, mode=TrustMode.OIDC, by_evidence=True)
 
 
 def _evidence_fault(offer: Offer, facts: Facts, policy: Policy, now_ms: int) -> Reason | None:
@@ -191,8 +202,6 @@ def _is_fresh(evidence: VerifiedEvidence, policy: Policy, now_ms: int) -> bool:
 
 
 def _by_approval(facts: Facts, policy: Policy) -> Decision:
-    if facts.was_refused_by_approver:
-        return Decision(Verdict.REFUSE, Reason.KEY_REFUSED_BY_APPROVER)
     if facts.approved_by_command and policy.key_approvals == 0:
         return Decision(Verdict.BIND, mode=TrustMode.APPROVE)
     in_force = facts.approvers & policy.approvers.keys()

@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 
@@ -85,6 +85,7 @@ class Binder:
         member, key_id = offer.request.member, offer.request.key_id
         holder = self._keys.find(key_id)
         if holder is not None and holder.member == member:
+            self._note_member(offer, [holder])
             return BindingAnswer(member, key_id, position=holder.position), []
         facts = self._facts(offer, holder)
         decision = decide(offer, facts, self._rules(), self._clock())
@@ -188,9 +189,9 @@ class Binder:
         self, offer: Offer, facts: Facts, decision: Decision
     ) -> tuple[BindingAnswer, list[bytes]]:
         request, member = offer.request, offer.request.member
-        self._note_member(offer, facts)
+        self._note_member(offer, facts.devices)
         mode = decision.mode or self._mode
-        subject = self._subject(offer, facts) if mode is TrustMode.OIDC else None
+        subject = self._subject(offer, facts) if decision.by_evidence else None
         position = self._append(offer, decision, mode, subject)
         endorser = decision.endorser
         self._keys.bind(
@@ -214,11 +215,18 @@ class Binder:
                 groups += self.unbind(device, Reason.KEY_REPLACED)[1]
         return BindingAnswer(member, request.key_id, position=position), groups
 
-    def _note_member(self, offer: Offer, facts: Facts) -> None:
-        """The vendor's word about a member counts with the first key, and is kept from then on."""
+    def _note_member(self, offer: Offer, devices: Sequence[BoundKeyRow]) -> None:
+        """The vendor's word about a member counts with the first key, and is kept from then on.
+
+        An externalId that was not known then may follow; in mode `approve` with the next key that
+        an approver sees.
+        """
         member = offer.request.member
-        if facts.devices and self._subjects.member_row(member) is not None:
-            return
+        known = self._subjects.member_row(member)
+        if devices and known is not None:
+            is_late = offer.external_id and not known.external_id
+            if not is_late or self._mode is TrustMode.APPROVE:
+                return
         if offer.external_id or offer.user_name:
             self._subjects.save_member(member, MemberRow(offer.external_id, offer.user_name))
 
@@ -250,7 +258,7 @@ class Binder:
             possession_proof=offer.possession_proof,
             trust_mode=mode,
             replaces=request.replaces,
-            evidence_digest=self._evidence_digest(offer, mode, endorsed=endorser is not None),
+            evidence_digest=self._evidence_digest(offer, decision, mode),
             evidence_time_ms=evidence.issued_at_ms if evidence and subject else None,
             subject_digest=subject.digest() if subject else None,
             sealed_subject_digest=digests.get(PartKind.SEALED_SUBJECT),
@@ -259,11 +267,11 @@ class Binder:
         )
         return self._ledger.append(body, parts)
 
-    def _evidence_digest(self, offer: Offer, mode: TrustMode, *, endorsed: bool) -> bytes | None:
+    def _evidence_digest(self, offer: Offer, decision: Decision, mode: TrustMode) -> bytes | None:
         """Of the evidence document, or of the approvers' signatures in the order of their keys."""
-        if mode is TrustMode.OIDC and offer.evidence is not None:
+        if decision.by_evidence and offer.evidence is not None:
             return offer.evidence.digest
-        if mode is TrustMode.APPROVE and not endorsed:
+        if mode is TrustMode.APPROVE and decision.endorser is None:
             name = (offer.request.member, offer.request.key_id)
             signatures = self._approvals.key_approvers(name, self._clock())
             if signatures:
@@ -274,7 +282,8 @@ class Binder:
         request = offer.request
         member, key_id = request.member, request.key_id
         if reason is Reason.KEY_APPROVAL_NEEDED:
-            if self._subjects.member_row(member) is None or not self._keys.devices_of(member):
+            known = self._subjects.member_row(member)
+            if not (known and known.external_id and self._keys.devices_of(member)):
                 self._subjects.save_member(member, MemberRow(offer.external_id, offer.user_name))
             waiting = self._keys.offered((member, key_id)) is not None
             if not waiting and self._keys.count_offered(member) >= _MOST_OFFERED:

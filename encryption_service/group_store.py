@@ -1,7 +1,7 @@
 """Groups at rest: their state, rosters, grants, and what is left to do."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from encryption_service.key_store import KeyName
@@ -56,6 +56,19 @@ _LOAD = f"SELECT {_COLUMNS} FROM groups WHERE group_id = ?"  # noqa: S608 # cons
 _SAVE = (
     f"INSERT OR REPLACE INTO groups ({_COLUMNS}) "  # noqa: S608 # constant columns
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# How a member's place on the roster changes with the next epoch. Who was found to have left at the
+# membership source leaves whatever the vendor says until then.
+_LEAVES, _JOINS, _LEFT_AT_SOURCE = 0, 1, 2
+_FORGET_ENDORSEMENTS = (
+    "DELETE FROM endorsements WHERE number = ? "
+    "AND key_id IN (SELECT key_id FROM member_keys WHERE member = ?)"
+)
+# Due grants of keys that were never granted an epoch of the group.
+_NEWCOMERS_PENDING = (
+    "FROM pending_grants WHERE NOT EXISTS (SELECT 1 FROM grants g "
+    "WHERE g.number = pending_grants.number AND g.member = pending_grants.member "
+    "AND g.key_id = pending_grants.key_id)"
 )
 _GROUPS_OF_MEMBER = "SELECT number FROM roster WHERE member = ?"
 # Any number of members, cut from their ids in one piece: half the time of a statement for each.
@@ -169,6 +182,8 @@ class GroupStore:
             "DELETE FROM grants WHERE number = ? AND member = ?",
             "DELETE FROM pending_grants WHERE number = ? AND member = ?",
             "DELETE FROM holds WHERE number = ? AND member = ?",
+            # Whoever comes back is vouched for anew.
+            _FORGET_ENDORSEMENTS,
         ):
             self._connection.executemany(statement, gone)
         group.roster_size += len(joined) - len(left)
@@ -181,17 +196,35 @@ class GroupStore:
             "SELECT member, joins FROM roster_changes WHERE number = ? ORDER BY member",
             (group.number,),
         ).fetchall()
-        return [m for m, joins in rows if joins], [m for m, joins in rows if not joins]
+        return [m for m, how in rows if how == _JOINS], [m for m, how in rows if how != _JOINS]
 
     def replace_roster_changes(
         self, group: Group, joined: Iterable[bytes], left: Iterable[bytes]
     ) -> None:
+        """Those by the vendor's word; who left at the source leaves all the same."""
         number = group.number
-        self._connection.execute("DELETE FROM roster_changes WHERE number = ?", (number,))
+        self._connection.execute(
+            "DELETE FROM roster_changes WHERE number = ? AND joins <> ?", (number, _LEFT_AT_SOURCE)
+        )
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO roster_changes (number, member, joins) VALUES (?, ?, ?)",
+            [(number, m, _JOINS) for m in joined] + [(number, m, _LEAVES) for m in left],
+        )
+
+    def add_left_at_source(self, group: Group, members: Collection[bytes]) -> None:
+        """These leave with the next epoch, or do not join."""
+        number = group.number
+        self._connection.executemany(
+            "DELETE FROM roster_changes WHERE number = ? AND member = ?",
+            [(number, member) for member in members],
+        )
         self._connection.executemany(
             "INSERT INTO roster_changes (number, member, joins) VALUES (?, ?, ?)",
-            [(number, m, 1) for m in joined] + [(number, m, 0) for m in left],
+            [(number, m, _LEFT_AT_SOURCE) for m in self.on_roster(group, sorted(members))],
         )
+
+    def clear_roster_changes(self, group: Group) -> None:
+        self._connection.execute("DELETE FROM roster_changes WHERE number = ?", (group.number,))
 
     # Grants
 
@@ -209,6 +242,16 @@ class GroupStore:
                 (group.number, group.epoch),
             ).fetchall()
         )
+
+    def granted_once(self, group: Group) -> set[KeyName]:
+        """Every (member, key) that was granted any epoch and has stayed in the group since.
+
+        Not the current epoch alone: it may have ended before all of them were granted it.
+        """
+        rows = self._connection.execute(
+            "SELECT member, key_id FROM grants WHERE number = ?", (group.number,)
+        )
+        return set(rows.fetchall())
 
     def granted(self, group: Group, names: Iterable[KeyName]) -> list[KeyName]:
         """Those of the (member, key) pairs that hold a grant of the current epoch."""
@@ -265,6 +308,19 @@ class GroupStore:
             "DELETE FROM pending_grants WHERE number = ? AND member = ? AND key_id = ?",
             [(group.number, *name) for name in names],
         )
+
+    def reconsider_pending(self, now_ms: int) -> None:
+        """Has every addition that was let in and not granted yet looked at once more.
+
+        For when what may be let in is another question. Who was granted once stays due.
+        """
+        self._connection.execute(
+            "INSERT INTO holds (number, member, key_id, due, since_ms, version) "
+            "SELECT number, member, key_id, 1, ?, 0 " + _NEWCOMERS_PENDING + " "
+            "ON CONFLICT DO UPDATE SET due = 1",
+            (now_ms,),
+        )
+        self._connection.execute("DELETE " + _NEWCOMERS_PENDING)
 
     def replace_pending_by_roster(self, group: Group) -> None:
         """Makes every key of everyone on the roster due, and nothing else."""

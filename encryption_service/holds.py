@@ -43,6 +43,14 @@ _NOT_GRANTED = (
     "(g.is_open = 0 OR NOT EXISTS (SELECT 1 FROM grants WHERE grants.number = h.number "
     "AND grants.member = h.member AND grants.epoch = g.epoch))"
 )
+_REASONS_IN = (
+    "SELECT h.member, h.reason FROM holds h JOIN groups g ON g.number = h.number "  # noqa: S608 # constant text
+    "WHERE h.number = ? AND h.reason IS NOT NULL AND " + _NOT_GRANTED
+)
+_REASONS = _REASONS_IN + " ORDER BY h.member, h.key_id"
+_REASONS_OF_ONE = _REASONS_IN + " AND h.member = ? ORDER BY h.key_id"
+# Up to so many members are asked about one by one, however many the group holds back.
+_FEW = 100
 
 
 class HoldStore:
@@ -139,13 +147,22 @@ class HoldStore:
         """Why these members are not granted; those with another key that is are left out."""
         if not members or not self.any(number):
             return {}
-        rows = self._connection.execute(
-            "SELECT h.member, h.reason FROM holds h JOIN groups g ON g.number = h.number "  # noqa: S608 # constant text
-            f"WHERE h.number = ? AND h.reason IS NOT NULL AND {_NOT_GRANTED} "
-            "ORDER BY h.member, h.key_id",
-            (number,),
-        )
+        execute = self._connection.execute
+        if len(members) <= _FEW:
+            found = (execute(_REASONS_OF_ONE, (number, m)).fetchall() for m in sorted(members))
+            rows = [row for of_one in found for row in of_one]
+        else:
+            rows = execute(_REASONS, (number,)).fetchall()
         return {member: Reason(reason) for member, reason in rows if member in members}
+
+    def count_waiting(self, reason: Reason, number: int | None, limit: int) -> int:
+        """How many wait for this reason, in one group or in all; counted up to `limit`."""
+        where, arguments = (
+            ("AND due = 0 ", []) if number is None else ("AND due = 0 AND number = ? ", [number])
+        )
+        query = f"SELECT count(*) FROM (SELECT 1 FROM holds WHERE reason = ? {where}LIMIT ?)"  # noqa: S608 # constant text
+        row = self._connection.execute(query, [reason, *arguments, limit]).fetchone()
+        return int(row[0])
 
     # Events: each makes holds due and returns the groups that now have a step to take
 

@@ -5,6 +5,7 @@ Stored is what was taken and not refilled yet, so that a limit that is raised ha
 
 import sqlite3
 from collections.abc import Iterable
+from math import ceil
 
 _HOUR_MS = 3_600_000
 
@@ -35,6 +36,23 @@ class Quotas:
             )
         return taken
 
+    def waits_ms(
+        self, limits: Iterable[tuple[int, int | None]], places: Iterable[int], now_ms: int
+    ) -> list[int]:
+        """How long until a seal is left for whoever has this place (from 0) in the queue.
+
+        At most an hour: by then it is worth looking again, whatever else happened.
+        """
+        buckets = [
+            (self._used(bucket, per_hour, now_ms) - per_hour, _HOUR_MS / per_hour)
+            for bucket, per_hour in limits
+            if per_hour is not None
+        ]
+        return [
+            ceil(min(_HOUR_MS, max((over + place + 1) * gap_ms for over, gap_ms in buckets)))
+            for place in places
+        ]
+
     def _used(self, bucket: int, per_hour: int, now_ms: int) -> float:
         row = self._connection.execute(
             "SELECT used, at_ms FROM quotas WHERE number = ?", (bucket,)
@@ -42,5 +60,5 @@ class Quotas:
         if row is None:
             return 0.0
         # A clock that was set back refills nothing, and takes nothing.
-        refilled = per_hour * max(0, now_ms - row[1]) / _HOUR_MS
+        refilled = per_hour * max(0, now_ms - int(row[1])) / _HOUR_MS
         return max(0.0, float(row[0]) - refilled)

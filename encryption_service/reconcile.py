@@ -166,16 +166,11 @@ class Reconciler:
         group = self._groups.load(group_id)
         if group is None:
             return None
-        left = sorted(self._groups.on_roster(group, sorted(members)))
         if group.is_closed:
-            joining, leaving = self._groups.roster_changes(group)
-            self._groups.replace_roster_changes(
-                group,
-                [member for member in joining if member not in members],
-                sorted({*leaving, *left}),
-            )
+            self._groups.add_left_at_source(group, members)
             self._save(group, needs_work=True)
             return Step(group)
+        left = sorted(self._groups.on_roster(group, sorted(members)))
         return self._change_open_group(group, _Change([], left))
 
     def name_from_source(self, group_id: bytes, source_id: str, name: str) -> Step | None:
@@ -234,7 +229,7 @@ class Reconciler:
         """
         remaining = self._groups.count_keys(group, SMALL_GROUP + 1)
         small = decide(loses_a_grant=True, remaining_keys=remaining) is Decision.ROTATE
-        if small and self._pace.take(self._clock()) == 0:
+        if small and self._pace.take(group.group_id, self._clock()) == 0:
             return self._open(group, [], [])
         return self._close(group, [], [])
 
@@ -331,10 +326,10 @@ class Reconciler:
         # A clock that was set back delays nothing for longer than the rule allows.
         wait_ms = min(due_ms - self._clock(), self._limits.longest_opening_delay_ms)
         if group.must_rotate and wait_ms <= 0:
-            wait_ms = self._pace.take(self._clock())
+            wait_ms = self._pace.take(group.group_id, self._clock())
         if wait_ms > 0:
             return Step(group, delay_ms=wait_ms)
-        self._groups.replace_roster_changes(group, (), ())
+        self._groups.clear_roster_changes(group)
         self._groups.change_roster(group, joined, left)
         return self._open(group, joined, left)
 
@@ -347,32 +342,25 @@ class Reconciler:
         if group.epoch:
             previous = self._vault.unseal(group.sealed_secret, group.group_id, group.epoch)
             link = make_history_link(secret, previous, organisation, group.group_id, epoch)
-        granted = self._granted_before(group)
         group.epoch, group.is_open, group.must_rotate = epoch, True, False
         group.public_key = derive_group_public_key(secret, organisation, group.group_id, epoch)
         group.sealed_secret = self._vault.seal(secret, group.group_id, epoch)
         self._groups.replace_pending_by_roster(group)
-        self._hold_back(group, granted)
+        self._hold_back(group)
         names = self._groups.pending(group, MAX_BATCH)
         opening = _Opening(group.sealed_secret, link)
         return self._grant(
             group, names, joined=joined, left=left, pending=True, opening=opening, secret=secret
         )
 
-    def _hold_back(self, group: Group, granted: Collection[KeyName]) -> None:
+    def _hold_back(self, group: Group) -> None:
         """Takes out of what is due whatever may not be granted in the epoch that opens."""
         if self._admission.is_open_to_all(group):
             return
         due = self._keys.names_of_roster(group.number)
-        admitted = self._admission.admit(group, due, granted)
+        admitted = self._admission.admit(group, due, self._groups.granted_once(group))
         if len(admitted) < len(due):
             self._groups.remove_pending(group, set(due).difference(admitted))
-
-    def _granted_before(self, group: Group) -> Collection[KeyName]:
-        """Who holds the epoch that ends: needed only where something may hold others back."""
-        if group.epoch == 0 or self._admission.is_open_to_all(group):
-            return ()
-        return self._groups.all_granted(group)
 
     def _grant(
         self,

@@ -1,6 +1,7 @@
 """When an epoch is kept, replaced at once, or closed first. Pure: numbers in, a decision out."""
 
 from enum import Enum
+from math import ceil
 
 # Up to so many grants, closing and opening are one entry.
 SMALL_GROUP = 64
@@ -42,11 +43,22 @@ class Pace:
     def __init__(self, per_second: float) -> None:
         self._gap_ms = 1000 / per_second
         self._next_ms = 0.0
+        self._turns: dict[bytes, float] = {}
 
-    def take(self, now_ms: int) -> int:
-        """0: now, and the next one follows after the gap; else how many milliseconds to wait."""
+    def take(self, group: bytes, now_ms: int) -> int:
+        """0: now; else how many milliseconds until the group's turn, which is kept for it.
+
+        A turn for each, so that a thousand groups that wait do not all come for each of them.
+        """
         # A clock that was set back must not keep epochs closed.
-        if now_ms >= self._next_ms or self._next_ms > now_ms + self._gap_ms:
-            self._next_ms = now_ms + self._gap_ms
+        if self._next_ms > now_ms + self._gap_ms * (len(self._turns) + 1):
+            self._turns.clear()
+            self._next_ms = 0.0
+        turn = self._turns.pop(group, None)
+        if turn is None:
+            turn = max(self._next_ms, now_ms)
+            self._next_ms = turn + self._gap_ms
+        if turn <= now_ms:
             return 0
-        return max(1, round(self._next_ms - now_ms))
+        self._turns[group] = turn
+        return max(1, ceil(turn - now_ms))

@@ -232,6 +232,7 @@ class Service:
         is_set = self._settings.policy_file is not None
         record_policy(connection, self._ledger, policy.current.digest, is_set=is_set)
         HoldStore(connection).look_again(tuple(Reason))
+        GroupStore(connection).reconsider_pending(self._clock())
         self._ledger.save()
         connection.execute("COMMIT")
 
@@ -241,6 +242,7 @@ class Service:
 
         def event(connection: sqlite3.Connection) -> tuple[None, list[bytes]]:
             record_policy(connection, self._ledger, policy.digest)
+            GroupStore(connection).reconsider_pending(self._clock())
             return None, holds.look_again(BY_POLICY)
 
         self._writer.event(event).result()

@@ -214,7 +214,7 @@ class Writer:
                 self._fail(item, HaltedError(self._halted))
             return
         try:
-            self._transaction(items)
+            answers = self._transaction(items)
         except Exception as error:  # noqa: BLE001 # whatever it was, the next command is another
             self._roll_back()
             if len(items) == 1:
@@ -223,6 +223,8 @@ class Writer:
                 return
             for item in items:
                 self._carry_out([item])
+            return
+        self._tell(answers)
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -230,7 +232,8 @@ class Writer:
         self._ledger.reload()
         self._admission.reload()
 
-    def _transaction(self, items: list[Item]) -> None:
+    def _transaction(self, items: list[Item]) -> "list[Callable[[], None]]":
+        """Returns what is said after the commit."""
         size = self._ledger.size
         self._connection.execute("BEGIN IMMEDIATE")
         answers = self._plan_and_finish(items)
@@ -239,11 +242,19 @@ class Writer:
         self._admission.holds.save()
         self._on_step("before commit")
         self._connection.execute("COMMIT")
+        return answers
+
+    def _tell(self, answers: Iterable[Callable[[], None]]) -> None:
+        """After the commit: whatever fails here, what is durable is not done once more."""
         self._on_step("committed")
-        self._admission.committed()
+        for tell in (self._admission.committed, self._publish, *answers):
+            try:
+                tell()
+            except Exception as error:  # noqa: BLE001 # the others are told all the same
+                _log.error("not_told", error=repr(error))
+
+    def _publish(self) -> None:
         self._on_commit(self._ledger.size, self._admission.holds.version)
-        for answer in answers:
-            answer()
 
     def _plan_and_finish(self, items: list[Item]) -> list[Callable[[], None]]:
         """Everything inside the transaction; returns what is said after the commit."""

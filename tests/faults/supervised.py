@@ -45,6 +45,17 @@ class Supervised:
     def log(self) -> str:
         return self._log_file.read_text() if self._log_file.exists() else ""
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL, as from outside: it is started again."""
+        with self._lock:
+            assert self._process is not None, "it does not run"
+            self._process.kill()
+
     def start(self, within: float = 30.0) -> None:
         """Starts it, waits until it is ready, and watches over it from then on."""
         self._wanted = True

@@ -264,10 +264,10 @@ def test_into_a_protected_group_a_new_device_comes_by_the_old_ones_signature(
 def test_an_approved_key_stays_over_rotations(
     protected: ServiceProcess, guarded: Vendor, approvers: list[Approver]
 ) -> None:
-    """Approvals are for entering: nobody who is in is put out because one has run out."""
+    """Approvals are for entering: who stays needs none, who comes back may use it until it ends."""
     first, second = guarded.bound_devices(2)
     group = finance(guarded, first.member, second.member)
-    soon = guarded.read().last_time_ms + 20_000
+    soon = guarded.read().last_time_ms + 600_000
     for device in (first, second):
         for approver in approvers[:2]:
             approve(protected, guarded, group, device, approver, expires_ms=soon)
@@ -276,3 +276,27 @@ def test_an_approved_key_stays_over_rotations(
     guarded.read_until_granted(group, {first.member})
     guarded.change(group, [second.member])
     guarded.read_until_granted(group, {first.member, second.member})
+
+
+def test_an_endorsement_lasts_as_long_as_the_membership(
+    protected: ServiceProcess, guarded: Vendor, approvers: list[Approver]
+) -> None:
+    """Taken off a protected group and added again, only what is approved gets in."""
+    ana, ben, _ = approvers
+    (device,) = guarded.bound_devices(1)
+    group = finance(guarded, device.member)
+    for approver in (ana, ben):
+        assert approve(protected, guarded, group, device, approver)[0] == 0
+    guarded.read_until_granted(group, {device.member}, within=10)
+    endorsed = another_device(device)
+    guarded.bind(endorsed.binding(endorser=device))
+    wait_for(
+        lambda: (endorsed.member, endorsed.key_id) in guarded.read().group(group).grants,
+        10,
+        "the endorsed key",
+    )
+    guarded.change(group, removed=[device.member])
+    guarded.read_until_granted(group, set())
+    guarded.change(group, [device.member])
+    guarded.read_until_granted(group, {device.member})
+    assert set(guarded.group(group).grants) == {(device.member, device.key_id)}

@@ -6,14 +6,20 @@ The provider is a real one (canaille). The vendor passes on whatever it likes.
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from encryption_api import encryption_pb2 as pb
+from encryption_service.binding_rules import Decision, Facts, Offer, Rules, Verdict, decide
+from encryption_service.key_store import BoundKeyRow
+from encryption_service.oidc.verifier import VerifiedEvidence
+from encryption_service.policy.policy import DEFAULT_POLICY
 from groupseal.entries import KeyBound, TrustChanged
 from groupseal.parts import PartKind
 from groupseal.reasons import Reason
+from groupseal.suites import Suite
 from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 from tests.support.customer import Customer
 from tests.support.devices import Device
@@ -262,3 +268,71 @@ def test_keys_bound_by_the_vendors_word_open_nothing_new_after_a_change_of_mode(
         vendor.read_until_granted(other, {pinned.member})
         assert (other, device.member, device.key_id) in vendor.envelopes
         assert (other, device.member, pinned.key_id) not in vendor.envelopes
+
+
+def test_evidence_beside_a_signature_is_its_own_member_s_or_says_nothing(
+    customer: Customer,
+) -> None:
+    """Another device by the old key's signature, and with it a token of somebody else.
+
+    The signature suffices; the token changes neither who the member is nor what is told of it.
+    """
+    user, stranger = somebody(), somebody()
+    old = customer.enrol(user)
+    customer.enrol(stranger)
+    new = customer.device(old.member)
+    binding = new.binding(old, sealed_evidence=customer.evidence(new, stranger))
+    (answer,) = customer.vendor.bind(binding)
+    assert answer.outcome == BOUND
+    body = customer.vendor.read().entries[answer.position].entry.body
+    assert isinstance(body, KeyBound)
+    assert body.endorsing_key_id == old.key_id
+    assert (body.subject_digest, body.evidence_digest, body.evidence_time_ms) == (None, None, None)
+
+
+def test_evidence_counts_for_more_than_the_signature_of_a_key_without_any(
+    customer: Customer,
+) -> None:
+    """A key from before, pinned by the vendor's word, vouches for one with evidence."""
+    new = customer.device()
+    pinned = Device(new.organisation, new.member)
+    offered = new.binding(pinned)
+    evidence = VerifiedEvidence("https://idp.example", "ada", 1_000, None, None, bytes(32))
+    offer = Offer(
+        new.request, offered.possession_proof, pinned.key_id, offered.endorsement, evidence
+    )
+    request = pinned.request
+    row = BoundKeyRow(
+        pinned.key_id,
+        pinned.member,
+        request.suite,
+        request.hpke_public_key,
+        request.signing_public_key,
+        7,
+        TrustMode.PIN,
+    )
+    rules = Rules(TrustMode.OIDC, (Suite.XWING,), 5, DEFAULT_POLICY)
+    decision = decide(offer, Facts([row]), rules, 1_000)
+    assert decision == Decision(Verdict.BIND, None, TrustMode.OIDC, row, by_evidence=True)
+    without = decide(replace(offer, evidence=None), Facts([row]), rules, 1_000)
+    assert without == Decision(Verdict.BIND, None, TrustMode.PIN, row)
+
+
+def test_a_key_that_an_approver_refused_is_not_let_in_by_another_key(customer: Customer) -> None:
+    new = customer.device()
+    old = Device(new.organisation, new.member)
+    offered = new.binding(old)
+    request = old.request
+    row = BoundKeyRow(
+        old.key_id,
+        old.member,
+        request.suite,
+        request.hpke_public_key,
+        request.signing_public_key,
+        7,
+        TrustMode.APPROVE,
+    )
+    offer = Offer(new.request, offered.possession_proof, old.key_id, offered.endorsement)
+    rules = Rules(TrustMode.APPROVE, (Suite.XWING,), 5, DEFAULT_POLICY)
+    decision = decide(offer, Facts([row], was_refused_by_approver=True), rules, 1_000)
+    assert decision == Decision(Verdict.REFUSE, Reason.KEY_REFUSED_BY_APPROVER)

@@ -9,6 +9,7 @@ import pytest
 
 from encryption_api import encryption_pb2 as pb
 from groupseal.entries import EpochClosed, GroupNamed, GroupReconciled
+from groupseal.identifiers import identifier_to_text
 from groupseal.parts import GroupNamePart, PartKind
 from groupseal.reasons import Reason
 from tests.support.customer import Customer
@@ -177,8 +178,6 @@ def test_a_name_that_several_groups_have_waits_for_a_person(
     groups = json.loads(customer.service.run("groups", "list", "--json").stdout)
     text = json.dumps(groups)
     assert Reason.GROUP_AMBIGUOUS in text
-    from groupseal.identifiers import identifier_to_text
-
     customer.service.run("groups", "map", identifier_to_text(group), source)
     vendor.read_until_granted(group, {ada.member}, SECONDS)
 
@@ -197,7 +196,7 @@ def test_a_group_that_is_created_at_okta_later_is_found_by_itself(
 
 def test_two_groups_of_the_vendor_are_never_one_at_okta(customer: Customer, okta: OktaApi) -> None:
     """A second group under a known name gets nobody in while the first has members."""
-    team(okta, "Finance", "ada")
+    source = team(okta, "Finance", "ada")
     ada = customer.enrol("ada")
     first = customer.group("Finance", ada.member)
     vendor = customer.vendor
@@ -208,6 +207,10 @@ def test_two_groups_of_the_vendor_are_never_one_at_okta(customer: Customer, okta
     asked, until = len(okta.paths()), time.monotonic() + 3
     wait_for(lambda: time.monotonic() > until, SECONDS, "three seconds")
     assert len(okta.paths()) - asked < 30
+    # A person's word does not make two of one either.
+    mapped = customer.service.run("groups", "map", identifier_to_text(second), source, check=False)
+    assert mapped.returncode == 1
+    assert "another group" in mapped.stdout + mapped.stderr
     # Once nobody is in the first, the second stands for it.
     vendor.read().change(first, removed=[ada.member])
     vendor.read_until_granted(second, {ada.member}, SECONDS)

@@ -3,7 +3,7 @@
 import pytest
 
 from encryption_api import encryption_pb2 as pb
-from encryption_service.rotation import Decision, decide, opening_due_ms
+from encryption_service.rotation import Decision, Pace, decide, opening_due_ms
 from groupseal.entries import EpochClosed, GroupReconciled
 from groupseal.reasons import Reason
 from tests.support.vendor import Vendor, some_id
@@ -74,3 +74,22 @@ def test_removals_that_keep_coming_share_an_epoch(vendor: Vendor) -> None:
     assert opened.joined == (newcomer,)
     assert opened.left == tuple(sorted(members[1:3]))
     assert vendor.open(devices[LARGE], group) == vendor.open(devices[4], group)
+
+
+def test_each_group_that_waits_has_a_turn_of_its_own() -> None:
+    """Ten a second: a lost key of a member in many groups does not bring all of them at once."""
+    pace, groups = Pace(10), [bytes([number]) for number in range(4)]
+    assert [pace.take(group, 1_000) for group in groups] == [0, 100, 200, 300]
+    # Whoever comes too early waits for the same turn, and takes it from nobody.
+    assert [pace.take(group, 1_050) for group in groups[1:]] == [50, 150, 250]
+    assert [pace.take(group, 1_200) for group in groups[1:]] == [0, 0, 100]
+    assert pace.take(groups[3], 1_300) == 0
+    assert pace.take(groups[0], 1_300) == 100
+    assert pace.take(groups[0], 1_400) == 0
+
+
+def test_a_clock_that_was_set_back_keeps_no_epoch_closed() -> None:
+    pace = Pace(10)
+    assert [pace.take(bytes([number]), 1_000_000) for number in range(3)] == [0, 100, 200]
+    assert pace.take(bytes([2]), 1_000) == 0
+    assert pace.take(bytes([1]), 1_000) == 100

@@ -53,6 +53,21 @@ def test_refused_evidence_leaves_the_device_refused_and_new_evidence_is_offered_
     assert device.row() == ("bound", None, None)
 
 
+def test_a_key_is_offered_after_the_one_that_vouches_for_it(
+    tenant: Tenant, service: FakeService, device: Device
+) -> None:
+    """Or the service, which takes one after the other, would not know that one yet."""
+    others = [Device(tenant, service.org.id, device.user) for _ in range(8)]
+    for other in others:
+        other.submit(endorser=device)
+    device.submit()
+    let_time_pass(tenant)
+    tenant.reconcile()
+    offered = [offer.signing_public_key for offer in service.offers]
+    signing = [each.request().signing_public_key for each in (device, *others)]
+    assert offered == signing
+
+
 def test_submitting_the_same_again_changes_nothing(
     tenant: Tenant, service: FakeService, device: Device
 ) -> None:
