@@ -166,6 +166,29 @@ class TrustMachine(RuleBasedStateMachine):
     def remove(self, group: bytes, members_: set[bytes]) -> None:
         self.command(group, set(), members_, None)
 
+    @rule(group=groups, member=members, number=numbers)
+    def lost_envelope(self, group: bytes, member: bytes, number: int) -> None:
+        """The vendor asks for one again, of a key that has one or of one that shall not get any."""
+        name = (member, self._key(member, number).key_id)
+        self._send(group, set(), set(), None, needed=name)
+        self._rest()
+
+    @rule(member=members, number=numbers, added=some, removed=some)
+    def commands_while_a_key_goes(
+        self, member: bytes, number: int, added: set[bytes], removed: set[bytes]
+    ) -> None:
+        """Nobody waits in between: some of the member's epochs are closed, some are open."""
+        key_id, removed = self._key(member, number).key_id, removed - added
+        self.model.may_unbind = {key_id}
+        self._administer(lambda: self.core.administration.unbind_key(key_id))
+        for group in GROUPS:
+            self._send(group, added, removed, None)
+            self._watch()
+            self._check_out(group, removed)
+        self._rest()
+        assert all(added <= self.model.groups[group].roster for group in GROUPS)
+        assert not any(removed & self.model.groups[group].roster for group in GROUPS)
+
     @rule(number=st.integers(0, 20))
     def old_or_repeated_command(self, number: int) -> None:
         """Does nothing that the group's roster does not say already (I6)."""
@@ -184,25 +207,36 @@ class TrustMachine(RuleBasedStateMachine):
         member=members,
         number=numbers,
         replaces=st.booleans(),
-        flaw=st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4, 5, 6]),
+        flaw=st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7]),
         endorsed=st.booleans(),
     )
-    def offer(self, member: bytes, number: int, replaces: bool, flaw: int, endorsed: bool) -> None:
+    def offer(
+        self,
+        member: bytes,
+        number: int,
+        replaces: bool,
+        flaw: int,
+        endorsed: bool,
+        *,
+        endorser: int | None = None,
+    ) -> None:
         """With the evidence that the mode asks for, or with something wrong in it."""
         key = self._key(member, number)
         bound = sorted(self.model.devices(member))
-        endorser = self._key_of(member, bound[0]) if endorsed and bound else None
+        signer = self._key_of(member, bound[0]) if endorsed and bound else None
+        if endorser is not None:
+            signer = self._key(member, endorser)
         evidence, external_id = self._evidence(member, flaw), SUBJECTS[member]
         asked = Asked(
             member,
             key.key_id,
             key.suite_name,
             replaces,
-            endorser.key_id if endorser else None,
+            signer.key_id if signer else None,
             evidence,
             external_id,
         )
-        offer = key.offer(self.core.keyset.organisation, asked, endorser)
+        offer = key.offer(self.core.keyset.organisation, asked, signer)
         expected = self.model.verdict(asked)
         self._expect_binding(asked, expected)
         answer = self._do(lambda: self.core.writer.decided(offer))
@@ -307,6 +341,53 @@ class TrustMachine(RuleBasedStateMachine):
         self._administer(lambda: self.core.administration.map_group(group, source_id))
         self._rest()
 
+    # Stories: steps that chance alone seldom puts one after another
+
+    @rule(group=groups, member=members, seconds=st.sampled_from([7.0, 65.0]), stays=st.booleans())
+    def comes_back_to_a_protected_group(
+        self, group: bytes, member: bytes, seconds: float, stays: bool
+    ) -> None:
+        """With an approval that may be over by then, and with a device that an old one let in."""
+        self._policy("protected", [{"match": [{"name": "*"}], "approvals": 1}])
+        approver = next(a for a in APPROVERS if a.name in self._approvers_listed())
+        for key_id in self.model.devices(member):
+            self._sign(group, (member, key_id), approver, 40.0, counts=True)
+        self.command(group, {member}, set(), None)
+        self.offer(member, 1, False, 0, True)
+        if not stays:
+            self.remove(group, {member})
+        self.time_passes(seconds)
+        self.command(group, {member}, set(), None)
+
+    @precondition(lambda self: self.mode is TrustMode.APPROVE)
+    @rule(member=members, number=numbers, seconds=st.sampled_from([7.0, 65.0]))
+    def two_approvers_sign_for_a_key(self, member: bytes, number: int, seconds: float) -> None:
+        """The second one when the first one's signature may be over."""
+        self._policy("keys", {"approvals": 2})
+        self.offer(member, number, False, 0, False)
+        name = (member, self._key(member, number).key_id)
+        listed = [a for a in APPROVERS if a.name in self._approvers_listed()]
+        for approver in listed[:2]:
+            if name in self.waiting:
+                self._sign(None, name, approver, 40.0, counts=True)
+                self.time_passes(seconds)
+
+    @rule(member=members, replaces=st.booleans())
+    def a_lost_device_vouches_for_a_new_one(self, member: bytes, replaces: bool) -> None:
+        """Whoever found it signs with a key that is not bound any more."""
+        self.offer(member, 0, False, 0, False)
+        self.unbind(member, 0)
+        self.offer(member, 1, replaces, 1, True, endorser=0)
+
+    @rule(member=members, group=groups)
+    def sealed_up_to_the_limit(self, member: bytes, group: bytes) -> None:
+        """One an hour; each who comes and goes takes one, and who stays takes none."""
+        self._policy("limits", {"seals_per_hour_per_group": 1})
+        for other in MEMBERS:
+            self.command(group, {other}, set(), None)
+        self.remove(group, {member})
+        self.command(group, {member}, set(), None)
+
     # The membership source
 
     @rule(source=st.sampled_from(["s0", "s1"]), person=members, is_in=st.booleans())
@@ -409,17 +490,18 @@ class TrustMachine(RuleBasedStateMachine):
         return next(key for key in keys if key.key_id == key_id)
 
     def _evidence(self, member: bytes, flaw: int) -> Evidence | None:
-        """1: none, 2: of somebody else, 3: old, 4: weak, 5: an old sign-in, 6: does not verify."""
+        """What is wrong with it, by number; 0: nothing."""
         if self.mode is not TrustMode.OIDC or flaw == 1:
             return None
         now_ms = self.clock()
+        faults = {6: Reason.EVIDENCE_INVALID, 7: Reason.IDENTITY_PROVIDER_UNAVAILABLE}
         other = MEMBERS[(MEMBERS.index(member) + 1) % len(MEMBERS)]
         return Evidence(
             SUBJECTS[other if flaw == 2 else member],
             now_ms - (500_000_000 if flaw == 3 else 0),
             now_ms - (600_000 if flaw == 5 else 0),
             None if flaw == 4 else "mfa",
-            Reason.EVIDENCE_INVALID if flaw == 6 else None,
+            faults.get(flaw),
         )
 
     def _verdict(self, asked: Asked, *, by_command: bool = False) -> str:
@@ -447,7 +529,13 @@ class TrustMachine(RuleBasedStateMachine):
         self._rest()
 
     def _send(
-        self, group: bytes, added: set[bytes], removed: set[bytes], name: str | None
+        self,
+        group: bytes,
+        added: set[bytes],
+        removed: set[bytes],
+        name: str | None,
+        *,
+        needed: Name | None = None,
     ) -> Answer:
         def send() -> Answer:
             command = GroupCommand(
@@ -455,10 +543,13 @@ class TrustMachine(RuleBasedStateMachine):
                 self._position(group),
                 tuple(sorted(added)),
                 tuple(sorted(removed)),
+                (needed,) if needed else (),
                 name=None if name is None else (name, ""),
             )
             self.commands.append(command)
-            return self.core.writer.carried_out(command)
+            answer = self.core.writer.carried_out(command)
+            # A rotation was faster: once more on top of it, as the worker does.
+            return send() if answer.outcome is Outcome.BASE_MISMATCH else answer
 
         return self._do(send)
 
@@ -477,8 +568,7 @@ class TrustMachine(RuleBasedStateMachine):
         organisation = self.core.keyset.organisation
         statement = ApprovalStatement(organisation, group, *name, expires_ms)
         signature = approver.sign(statement)
-        listed = {each["name"] for each in self.model.policy["approvers"]}
-        if counts and approver.name in listed:
+        if counts and approver.name in self._approvers_listed():
             place = (group, *name, approver.public_key)
             kept = self.model.approvals.get(place, 0) if group else 0
             self.model.approvals[place] = max(kept, expires_ms)
@@ -489,6 +579,9 @@ class TrustMachine(RuleBasedStateMachine):
             lambda: self.core.administration.add_approval(statement, approver.public_key, signature)
         )
         self._rest()
+
+    def _approvers_listed(self) -> set[str]:
+        return {each["name"] for each in self.model.policy["approvers"]}
 
     def _administer(self, act: Callable[[], object]) -> bool:
         """Whether it was done."""
