@@ -155,6 +155,17 @@ class HoldStore:
             rows = execute(_REASONS, (number,)).fetchall()
         return {member: Reason(reason) for member, reason in rows if member in members}
 
+    def held_for(self, number: int, names: Collection[KeyName], reason: Reason) -> set[KeyName]:
+        """Those of the keys that were held for this reason when they were last looked at."""
+        execute = self._connection.execute
+        if len(names) <= _FEW:
+            query = (
+                "SELECT 1 FROM holds WHERE number = ? AND member = ? AND key_id = ? AND reason = ?"
+            )
+            return {name for name in names if execute(query, (number, *name, reason)).fetchone()}
+        query = "SELECT member, key_id FROM holds WHERE number = ? AND reason = ?"
+        return set(names).intersection(execute(query, (number, reason)).fetchall())
+
     def count_waiting(self, reason: Reason, number: int | None, limit: int) -> int:
         """How many wait for this reason, in one group or in all; counted up to `limit`."""
         where, arguments = (

@@ -234,3 +234,42 @@ def test_an_external_id_that_comes_later_counts(tmp_path: Path) -> None:
         core.keep_house()
         core.settle()
         assert granted(core, group) == {device.member}
+
+
+def test_a_no_that_is_asked_for_again_is_no_news(tmp_path: Path) -> None:
+    """Whom the source does not know in the group waits since the first no, for the same reason."""
+    with core_of(tmp_path, CHECKED) as core:
+        device, group = bound(core, "ada"), some_id()
+        change(core, group, [device.member])
+        core.answers.cache.put_list("source", [], begun_ms=core.clock())
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        core.settle()
+        (hold,) = core.holds()
+        assert hold.reason == Reason.NOT_IN_SOURCE_GROUP
+        core.clock.forward(61)
+        core.keep_house()
+        core.settle()
+        assert core.answers.questions[-1].subjects == {"ada"}
+        (again,) = core.holds()
+        assert (again.reason, again.version) == (hold.reason, hold.version)
+        core.answers.cache.put_list("source", ["ada"], begun_ms=core.clock())
+        core.recorder.answered(group)
+        core.settle()
+        assert granted(core, group) == {device.member}
+
+
+def test_a_source_that_stays_silent_is_news_once(tmp_path: Path) -> None:
+    with core_of(tmp_path, CHECKED) as core:
+        device, group = bound(core, "ada"), some_id()
+        change(core, group, [device.member])
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        versions = set()
+        for _ in range(3):
+            core.settle()
+            retry_at = core.clock() + 5_000
+            core.recorder.unavailable([group], Reason.MEMBERSHIP_SOURCE_UNAVAILABLE, retry_at)
+            versions |= {(h.reason, h.version) for h in core.holds()}
+            core.clock.forward(6)
+            core.keep_house()
+        assert len(versions) == 1
+        assert core.answers.questions[-1].subjects == {"ada"}
