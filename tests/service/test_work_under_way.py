@@ -14,9 +14,11 @@ from encryption_service import reconcile
 from encryption_service.binding_rules import Offer
 from encryption_service.membership.source import SourceGroup
 from encryption_service.reconcile import Answer, GroupCommand, Outcome
+from groupseal.approvals import ApprovalStatement
 from groupseal.reasons import Reason
 from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 from tests.support.devices import Device
+from tests.support.policies import DAY_MS, Approver
 from tests.support.trust_core import Core, LedgerCopy, SetClock
 from tests.support.vendor import some_id
 from tests.support.waiting import wait_for
@@ -273,3 +275,36 @@ def test_a_source_that_stays_silent_is_news_once(tmp_path: Path) -> None:
             core.keep_house()
         assert len(versions) == 1
         assert core.answers.questions[-1].subjects == {"ada"}
+
+
+def test_what_approvers_saw_of_a_key_is_what_they_sign_for(tmp_path: Path) -> None:
+    """The vendor says something else of the member, or the key shall replace: all sign anew."""
+    ana, ben = Approver("ana"), Approver("ben")
+    with core_of(tmp_path, TrustSettings(TrustMode.APPROVE)) as core:
+        approvers = [ana.entry(), ben.entry()]
+        core.set_policy({"version": 1, "approvers": approvers, "keys": {"approvals": 2}})
+        device = Device(core.keyset.organisation)
+        organisation, member, key_id = device.organisation, device.member, device.key_id
+        expires_ms = core.clock() + DAY_MS
+
+        def sign(approver: Approver) -> str:
+            statement = ApprovalStatement(organisation, None, member, key_id, expires_ms)
+            signature = approver.sign(statement)
+            return core.administration.add_approval(statement, approver.public_key, signature)
+
+        def offer_as(user: str, *, replaces: bool = False) -> None:
+            request = device.request_to_bind(replaces=replaces)
+            proof = device.binding(replaces=replaces).possession_proof
+            core.writer.decided(Offer(request, proof, external_id=user))
+
+        offer_as("mallory")
+        sign(ana)
+        offer_as("ada")
+        sign(ben)
+        assert not core.administration.bound_keys()
+        offer_as("ada", replaces=True)
+        sign(ana)
+        assert not core.administration.bound_keys()
+        offer_as("ada", replaces=True)
+        sign(ben)
+        assert [key.key_id for key in core.administration.bound_keys()] == [key_id]
