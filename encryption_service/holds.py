@@ -49,6 +49,8 @@ _REASONS_IN = (
 )
 _REASONS = _REASONS_IN + " ORDER BY h.member, h.key_id"
 _REASONS_OF_ONE = _REASONS_IN + " AND h.member = ? ORDER BY h.key_id"
+# No hold waits longer for its next try.
+_LONGEST_WAIT_MS = 24 * 3600 * 1000
 # Up to so many members are asked about one by one, however many the group holds back.
 _FEW = 100
 
@@ -195,13 +197,17 @@ class HoldStore:
         )
 
     def look_again_by_time(self, now_ms: int, limit: int) -> list[bytes]:
-        """Everything whose next try has come, up to a limit."""
-        return self._make_due(
-            "(number, member, key_id) IN (SELECT number, member, key_id FROM holds "
-            "WHERE due = 0 AND next_try_ms IS NOT NULL AND next_try_ms <= ? "
-            "ORDER BY next_try_ms LIMIT ?)",
-            [now_ms, limit],
+        """Everything whose next try has come, up to a limit.
+
+        What was to be tried in a far future is: the clock was set back since.
+        """
+        keys = "(number, member, key_id) IN (SELECT number, member, key_id FROM holds "
+        is_due = "WHERE due = 0 AND next_try_ms IS NOT NULL AND next_try_ms "
+        groups = self._make_due(
+            keys + is_due + "<= ? ORDER BY next_try_ms LIMIT ?)", [now_ms, limit]
         )
+        too_far = [now_ms + _LONGEST_WAIT_MS, limit]
+        return groups + self._make_due(keys + is_due + "> ? LIMIT ?)", too_far)
 
     def change_reason(
         self,
@@ -252,5 +258,9 @@ def read_holds(connection: sqlite3.Connection, since_version: int = 0) -> Iterat
 
 def any_try_is_due(connection: sqlite3.Connection, now_ms: int) -> bool:
     """Whether some hold's next try has come."""
-    query = "SELECT 1 FROM holds WHERE due = 0 AND next_try_ms <= ? LIMIT 1"
-    return connection.execute(query, (now_ms,)).fetchone() is not None
+    query = "SELECT 1 FROM holds WHERE due = 0 AND next_try_ms "
+    execute = connection.execute
+    return (
+        execute(query + "<= ? LIMIT 1", (now_ms,)).fetchone() is not None
+        or execute(query + "> ? LIMIT 1", (now_ms + _LONGEST_WAIT_MS,)).fetchone() is not None
+    )

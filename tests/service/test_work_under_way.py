@@ -12,6 +12,7 @@ import pytest
 
 from encryption_service import reconcile
 from encryption_service.binding_rules import Offer
+from encryption_service.holds import any_try_is_due
 from encryption_service.membership.source import SourceGroup
 from encryption_service.reconcile import Answer, GroupCommand, Outcome
 from groupseal.approvals import ApprovalStatement
@@ -308,3 +309,23 @@ def test_what_approvers_saw_of_a_key_is_what_they_sign_for(tmp_path: Path) -> No
         offer_as("ada", replaces=True)
         sign(ben)
         assert [key.key_id for key in core.administration.bound_keys()] == [key_id]
+
+
+def test_a_clock_that_was_set_back_lets_nobody_wait_for_what_it_showed(tmp_path: Path) -> None:
+    with core_of(tmp_path, CHECKED) as core:
+        device, group = bound(core), some_id()
+        core.clock.forward(10 * 24 * 3600)
+        change(core, group, [device.member])
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        core.settle()
+        assert [h.reason for h in core.holds()] == [Reason.SUBJECT_UNKNOWN]
+        offer(core, device, "ada")
+        core.clock.forward(-9 * 24 * 3600)
+        core.answers.cache.put_list("source", ["ada"], begun_ms=core.clock())
+        with core.store.reader() as connection:
+            assert any_try_is_due(connection, core.clock())
+        core.keep_house()
+        core.settle()
+        assert granted(core, group) == {device.member}
+        with core.store.reader() as connection:
+            assert not any_try_is_due(connection, core.clock())
