@@ -245,6 +245,15 @@ class HoldStore:
         return groups
 
 
+def read_every_hold(connection: sqlite3.Connection) -> Iterator[HoldRow]:
+    """Every key that is held, also where another key of its member is granted."""
+    rows = connection.execute(
+        _READ + "WHERE h.reason IS NOT NULL ORDER BY h.version, h.number, h.member, h.key_id"
+    )
+    for row in rows:
+        yield HoldRow(*row)
+
+
 def read_holds(connection: sqlite3.Connection, since_version: int = 0) -> Iterator[HoldRow]:
     """Holds that changed after a version, of members who are not granted, in order of change."""
     rows = connection.execute(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from encryption_service import reconcile
 from encryption_service.binding_rules import Offer
@@ -329,3 +330,19 @@ def test_a_clock_that_was_set_back_lets_nobody_wait_for_what_it_showed(tmp_path:
         assert granted(core, group) == {device.member}
         with core.store.reader() as connection:
             assert not any_try_is_due(connection, core.clock())
+
+
+def test_an_audit_says_whom_it_cannot_ask_about(tmp_path: Path) -> None:
+    """Granted before the check was on, and not known at the source: not left out in silence."""
+    with core_of(tmp_path, PINNED) as core:
+        known, unknown = bound(core, "ada"), bound(core)
+        group = some_id()
+        change(core, group, [known.member, unknown.member])
+        core.settle()
+        core.restart(CHECKED)
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        with capture_logs() as logs:
+            (audited,) = core.recorder.audited_groups()
+        assert audited.members == ((known.member, "ada"),)
+        (said,) = [log for log in logs if log["event"] == "audit_cannot_name_members"]
+        assert (said["members"], said["log_level"]) == (1, "warning")
