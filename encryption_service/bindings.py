@@ -87,6 +87,10 @@ class Binder:
         if holder is not None and holder.member == member:
             self._note_member(offer, [holder])
             return BindingAnswer(member, key_id, position=holder.position), []
+        waiting = self._keys.offered((member, key_id))
+        if waiting is not None and waiting.replaces != offer.request.replaces:
+            # Approvers saw something else when they signed.
+            self._approvals.forget_for_keys(member)
         facts = self._facts(offer, holder)
         decision = decide(offer, facts, self._rules(), self._clock())
         match decision.verdict:
@@ -287,16 +291,14 @@ class Binder:
         member, key_id = request.member, request.key_id
         if reason is Reason.KEY_APPROVAL_NEEDED:
             known, said = self._subjects.member_row(member), self._said_of(offer)
-            waiting = self._keys.offered((member, key_id))
-            is_other = waiting is not None and waiting.replaces != request.replaces
             if known != said and not (
                 known and known.external_id and self._keys.devices_of(member)
             ):
                 self._subjects.save_member(member, said)
-                is_other = is_other or known is not None
-            if is_other:
-                # Approvers saw something else when they signed.
-                self._approvals.forget_for_keys(member)
+                if known is not None:
+                    # Approvers saw somebody else's name when they signed.
+                    self._approvals.forget_for_keys(member)
+            waiting = self._keys.offered((member, key_id))
             if waiting is None and self._keys.count_offered(member) >= _MOST_OFFERED:
                 return self._refuse(member, key_id, Reason.TOO_MANY_DEVICES)
             self._keys.offer(
