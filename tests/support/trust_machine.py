@@ -108,6 +108,28 @@ class TrustMachine(VendorRules):
                 self._sign(None, name, approver, 40.0, counts=True)
                 self.time_passes(seconds)
 
+    @precondition(lambda self: self.mode is TrustMode.OIDC)
+    @rule(member=members, number=numbers, replaces=st.booleans(), flaw=st.integers(1, 7))
+    def a_stolen_account_brings_a_key(
+        self, member: bytes, number: int, replaces: bool, flaw: int
+    ) -> None:
+        """With evidence that does not suffice, although that of the member's own key did."""
+        self._policy("evidence", {"required_acr": ["mfa"]})
+        self.offer(member, 0, False, 0, False)
+        self.offer(member, number, replaces, flaw, False)
+
+    @precondition(lambda self: self.mode is TrustMode.APPROVE)
+    @rule(member=members, number=numbers)
+    def a_waiting_key_is_offered_for_something_else(self, member: bytes, number: int) -> None:
+        """What one approver signed for is not what is asked for then, whatever suffices by then."""
+        self._policy("keys", {"approvals": 2})
+        self.offer(member, number, False, 0, False)
+        name = (member, self._key(member, number).key_id)
+        if name in self.waiting:
+            self._sign(None, name, APPROVERS[1], 40.0, counts=True)
+        self._policy("keys", {"approvals": 1})
+        self.offer(member, number, True, 0, False)
+
     @rule(member=members, replaces=st.booleans())
     def a_lost_device_vouches_for_a_new_one(self, member: bytes, replaces: bool) -> None:
         """Whoever found it signs with a key that is not bound any more."""

@@ -156,6 +156,11 @@ class TrustModel:
         is_new = evidence.issued_ms >= mark
         return "bound" if is_this_person and is_strong and is_fresh and is_new else "refused"
 
+    def forget_key_approvals(self, member: bytes) -> None:
+        """What approvers of the member's keys saw is not what is asked for any more."""
+        for place in [each for each in self.approvals if each[:2] == (None, member)]:
+            del self.approvals[place]
+
     # Additions
 
     def why_not(self, group_id: bytes, name: Name) -> Reason | None:

@@ -26,6 +26,7 @@ class PeopleRules(SourceRules):
         done = self._administer(lambda: self.core.administration.unbind_key(key_id))
         self._rest()
         assert done == is_bound or key_id in self.model.former
+        assert key_id not in self.model.bound
 
     @rule(on=st.booleans())
     def freeze(self, on: bool) -> None:

@@ -109,7 +109,11 @@ class VendorRules(PeopleRules):
             external_id,
         )
         offer = key.offer(self.core.keyset.organisation, asked, signer)
-        expected = self.model.verdict(asked)
+        waiting = self.waiting.get((member, key.key_id))
+        if waiting is not None and waiting.replaces != replaces:
+            self.model.forget_key_approvals(member)
+        is_new = key.key_id not in self.model.bound
+        expected = self._verdict(asked)
         self._expect_binding(asked, expected)
         answer = self._do(lambda: self.core.writer.decided(offer))
         assert _told(answer) == expected, (answer, asked)
@@ -119,6 +123,8 @@ class VendorRules(PeopleRules):
             self.waiting[member, key.key_id] = asked
         self._rest()
         assert expected != "bound" or key.key_id in self.model.bound
+        if expected == "bound" and is_new and replaces:
+            assert self.model.devices(member) == [key.key_id]
 
     @rule(member=members, which=numbers, by=numbers)
     def member_removes_a_key(self, member: bytes, which: int, by: int) -> None:
@@ -131,6 +137,7 @@ class VendorRules(PeopleRules):
         answer = self._do(lambda: self.core.writer.decided(removal))
         assert answer.unbound == (is_known or key.key_id in self.model.former), answer
         self._rest()
+        assert not is_known or key.key_id in self.model.former
 
     def _evidence(self, member: bytes, flaw: int) -> Evidence | None:
         """What is wrong with it, by number; 0: nothing."""
