@@ -67,6 +67,11 @@ class TrustMachine(VendorRules):
         """At this step, whenever it is next reached."""
         self.core.dying_at = step
 
+    @rule(step=st.sampled_from(["planned", "sealed", "before commit", "epoch closed"]))
+    def fail_soon(self, step: str) -> None:
+        """What was done in the transaction until then counts for nothing."""
+        self.core.failing_at = step
+
     @precondition(lambda self: type(self).mode is TrustMode.PIN)
     @rule(mode=st.sampled_from([TrustMode.PIN, TrustMode.APPROVE]))
     def change_mode(self, mode: TrustMode) -> None:
@@ -150,7 +155,7 @@ class TrustMachine(VendorRules):
 
     def _converge(self) -> None:
         """Nothing holds anybody back: exactly roster and bound keys are granted, in few rounds."""
-        self.core.dying_at = None
+        self.core.dying_at = self.core.failing_at = None
         self.freeze(False)
         self.open_policy()
         everyone = set(SUBJECTS.values())

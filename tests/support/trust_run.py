@@ -27,7 +27,7 @@ from groupseal.ledger import VerifiedEntry
 from groupseal.reasons import Reason
 from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 from tests.support.policies import Approver
-from tests.support.trust_core import Core, Died, LedgerCopy, SetClock
+from tests.support.trust_core import Core, Died, FaultyError, LedgerCopy, SetClock
 from tests.support.trust_keys import ISSUER, MemberKey, make_key
 from tests.support.trust_model import Asked, Name, TrustModel
 
@@ -173,13 +173,15 @@ class TrustRun(RuleBasedStateMachine):
         return self._do(done)
 
     def _do(self, call: Callable[[], _T]) -> _T:
-        """Carries something out; if the process dies meanwhile, it is started and asked again."""
+        """Carries something out; what fails is asked for again, of a new process if it died."""
         self.model.now_ms = self.clock()
-        try:
-            return call()
-        except Died:
-            self._revive()
-            return call()
+        while True:
+            try:
+                return call()
+            except Died:
+                self._revive()
+            except FaultyError:
+                self._rest()
 
     def _revive(self) -> None:
         self._collect()
@@ -192,6 +194,9 @@ class TrustRun(RuleBasedStateMachine):
         """Until nothing is under way; then everything must hold."""
         try:
             self.core.settle()
+        except FaultyError:
+            self._rest()
+            return
         except Died:
             self._revive()
             return
@@ -277,6 +282,7 @@ def _limits(*, low: bool) -> Iterator[None]:
     """`low`: what happens to large groups happens to small ones. No child processes in any case."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(wrap_pool, "_INLINE", 1000))
+        stack.enter_context(patch.object(writer, "_RETRY_SECONDS", 0.001))
         if low:
             stack.enter_context(patch.object(rotation, "SMALL_GROUP", 1))
             stack.enter_context(patch.object(reconcile, "SMALL_GROUP", 1))
