@@ -450,7 +450,7 @@ def test_a_prefix_that_means_several_keys_is_refused() -> None:
         find_key(whole, [], bytes, "anywhere")
 
 
-@pytest.mark.parametrize("value", [None, 7, "", "x" * 2_000, ["a"], str(uuid4()).replace("-", "")])
+@pytest.mark.parametrize("value", [None, 7, "", "x" * 2_000, ["a"], "0123456789abcdef" * 2])
 def test_an_argument_has_one_form(value: object) -> None:
     """The error names the argument."""
     with pytest.raises(ArgumentError, match="MEMBER"):
