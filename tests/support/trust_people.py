@@ -30,8 +30,8 @@ class PeopleRules(SourceRules):
 
     @rule(on=st.booleans())
     def freeze(self, on: bool) -> None:
-        self.model.frozen = on
         self._administer(lambda: self.core.administration.freeze(on))
+        self.model.frozen = on
         self._rest()
 
     @rule(aspect=aspects)

@@ -109,7 +109,7 @@ class TrustRun(RuleBasedStateMachine):
         self.questions: list[Question] = []
         self.commands: list[GroupCommand] = []
         self.waiting: dict[Name, Asked] = {}
-        self.is_noting = False
+        self.is_noting = self.is_unsure = False
         self.listed: dict[tuple[bytes, bytes], str] = {}
         self.listed_version = self.seen_version = 0
 
@@ -179,31 +179,39 @@ class TrustRun(RuleBasedStateMachine):
             try:
                 return call()
             except Died:
-                self._revive()
+                self._revive(is_asked_again=True)
             except FaultyError:
-                self._rest()
+                self._rest(is_asked_again=True)
 
-    def _revive(self) -> None:
+    def _revive(self, *, is_asked_again: bool = False) -> None:
         self._collect()
         self.questions.clear()
         self.core.restart()
         self.model.said.clear()
-        self._rest()
+        self._rest(is_asked_again=is_asked_again)
 
-    def _rest(self) -> None:
-        """Until nothing is under way; then everything must hold."""
+    def _rest(self, *, is_asked_again: bool = False) -> None:
+        """Until nothing is under way; then everything must hold.
+
+        Between a failure and the next try nobody knows yet whether what was asked for is done.
+        """
+        if is_asked_again:
+            self.model.frozen = self.core.administration.frozen
         try:
             self.core.settle()
         except FaultyError:
-            self._rest()
+            self._rest(is_asked_again=is_asked_again)
             return
         except Died:
-            self._revive()
+            self._revive(is_asked_again=is_asked_again)
             return
         self._watch()
         self.model.check_epochs()
-        self._check_holds()
-        self._check_listing()
+        self.is_unsure = self.is_unsure or is_asked_again
+        if not is_asked_again:
+            self._check_holds()
+            self._check_listing()
+            self.is_unsure = False
 
     def _watch(self) -> None:
         """Follows the ledger, and deletes listed holds as the vendor's worker does."""
@@ -244,11 +252,11 @@ class TrustRun(RuleBasedStateMachine):
         obstacles = list(self.model.obstacles(*place))
         if reason is Reason.QUOTA_USED_UP:
             assert self.model.policy.get("limits"), "held for a limit that is none"
-            assert not is_new or not obstacles
+            assert not is_new or self.is_unsure or not obstacles
             return
         if reason in UNCHECKED and UNCHECKED.intersection(obstacles):
             reason = Reason.MEMBERSHIP_UNCHECKED
-        if is_new and not self.is_noting:
+        if is_new and not (self.is_noting or self.is_unsure):
             assert obstacles[:1] == [reason], (obstacles, reason)
         elif reason in BY_TIME:
             # It may have become another of its kind without anybody having looked.
