@@ -49,5 +49,5 @@ def test_only_what_is_allowed_is_granted_and_the_rest_is_held(machine: type[Trus
 @pytest.mark.timeout(1800)
 @each_machine
 def test_the_same_of_very_many_interleavings(machine: type[TrustMachine]) -> None:
-    profile = settings(_PROFILE, max_examples=300, stateful_step_count=50)
+    profile = settings(_PROFILE, max_examples=150, stateful_step_count=40)
     run_state_machine_as_test(machine, settings=profile)

@@ -11,6 +11,7 @@ from hypothesis.stateful import (
 
 from encryption_service.fsck import check_store
 from groupseal.trust import MembershipCheck, TrustMode
+from tests.support.policies import Approver
 from tests.support.trust_run import (
     APPROVERS,
     GROUPS,
@@ -84,13 +85,19 @@ class TrustMachine(VendorRules):
 
     # Stories: steps that chance alone seldom puts one after another
 
-    @rule(group=groups, member=members, seconds=st.sampled_from([7.0, 65.0]), stays=st.booleans())
+    @rule(
+        group=groups,
+        member=members,
+        seconds=st.sampled_from([7.0, 65.0]),
+        stays=st.booleans(),
+        approver=st.sampled_from(APPROVERS[:2]),
+    )
     def comes_back_to_a_protected_group(
-        self, group: bytes, member: bytes, seconds: float, stays: bool
+        self, group: bytes, member: bytes, seconds: float, stays: bool, approver: Approver
     ) -> None:
         """With an approval that may be over by then, and with a device that an old one let in."""
-        self._policy("protected", [{"match": [{"name": "*"}], "approvals": 1}])
-        approver = next(a for a in APPROVERS if a.name in self._approvers_listed())
+        rule_ = {"match": [{"name": "*"}], "approvals": 1, "approvers": ["ben"]}
+        self._policy("protected", [rule_])
         for key_id in self.model.devices(member):
             self._sign(group, (member, key_id), approver, 40.0, counts=True)
         self.command(group, {member}, set(), None)

@@ -284,7 +284,7 @@ class TrustModel:
         assert (by is not None) == (asked.endorser in self.devices(asked.member))
         is_shown = by is None or self._by_mode(asked, by_command=False) == "bound"
         mode = self.mode if by is None or is_shown else by.mode
-        if body.evidence_digest is not None:
+        if (body.evidence_digest or body.subject_digest) is not None:
             assert is_shown, "evidence is noted that vouches for nobody"
         if self.mode == "oidc" and is_shown and asked.evidence is not None:
             _, mark = self.subjects.get(asked.member, ("", 0))

@@ -126,10 +126,11 @@ class VendorRules(PeopleRules):
         if expected == "bound" and is_new and replaces:
             assert self.model.devices(member) == [key.key_id]
 
-    @rule(member=members, which=numbers, by=numbers)
-    def member_removes_a_key(self, member: bytes, which: int, by: int) -> None:
-        """Signed by a bound key of the member, or by one that is none."""
-        key, signer = self._key(member, which), self._key(member, by)
+    @rule(member=members, which=numbers, by=numbers, is_other=st.booleans())
+    def member_removes_a_key(self, member: bytes, which: int, by: int, is_other: bool) -> None:
+        """Signed by a bound key of the member, by one that is none, or by somebody else's."""
+        key = self._key(member, which)
+        signer = self._key(MEMBERS[0] if is_other else member, by)
         removal = key.removal(self.core.keyset.organisation, signer)
         is_known = {key.key_id, signer.key_id} <= set(self.model.devices(member))
         if is_known:
