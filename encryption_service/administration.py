@@ -21,7 +21,7 @@ from encryption_service.approval_store import ApprovalStore
 from encryption_service.bindings import Binder, BindingAnswer
 from encryption_service.errors import ServiceError
 from encryption_service.group_store import GroupStore
-from encryption_service.holds import HoldRow, read_holds
+from encryption_service.holds import HoldRow, read_every_hold
 from encryption_service.key_store import BoundKeyRow, KeyStore, OfferedKeyRow
 from encryption_service.ledger_store import Clock, LedgerAppender
 from encryption_service.policy.policy import GroupRule, Policy
@@ -182,7 +182,7 @@ class Administration:
         with self._store.reader() as connection, snapshot(connection):
             found = [
                 self._at_the_door(connection, hold)
-                for hold in read_holds(connection)
+                for hold in read_every_hold(connection)
                 if hold.reason == Reason.APPROVAL_NEEDED
             ]
         return sorted(found, key=lambda each: (each.since_ms, each.group_id, each.member))
@@ -291,7 +291,7 @@ class Administration:
     # What is held back
 
     def holds(self) -> list[HoldInfo]:
-        """Everybody on a roster who is not granted, and why."""
+        """Every key of those on a roster that is not granted, and why."""
         with self._store.reader() as connection, snapshot(connection):
             subjects, names = SubjectStore(connection), _names(connection)
             return [
@@ -304,7 +304,7 @@ class Administration:
                     reason=Reason(hold.reason),
                     since_ms=hold.since_ms,
                 )
-                for hold in read_holds(connection)
+                for hold in read_every_hold(connection)
             ]
 
     def freeze(self, on: bool) -> None:

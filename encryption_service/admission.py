@@ -37,6 +37,11 @@ BY_ANSWER = (
     Reason.MEMBERSHIP_SOURCE_UNAVAILABLE,
     Reason.MEMBERSHIP_SOURCE_LIMITED,
 )
+_LASTING = (
+    Reason.NOT_IN_SOURCE_GROUP,
+    Reason.MEMBERSHIP_SOURCE_UNAVAILABLE,
+    Reason.MEMBERSHIP_SOURCE_LIMITED,
+)
 BY_LOOK_UP = (Reason.GROUP_AMBIGUOUS, Reason.GROUP_NOT_AT_SOURCE)
 # A group that is not found is looked up again after so long even if nobody asks.
 _NOT_FOUND_MS = 10 * 60_000
@@ -271,8 +276,14 @@ class Admission:
         sorting.hold_those(unknown, Reason.SUBJECT_UNKNOWN, now_ms + self._recheck_ms)
         sorting.hold_those(denied, Reason.NOT_IN_SOURCE_GROUP, now_ms + self._recheck_ms)
         if unanswered:
-            sorting.hold_those(unanswered, Reason.MEMBERSHIP_UNCHECKED, now_ms + self._recheck_ms)
             self._ask(group, {subjects[member] for member, _ in unanswered})
+            # What was found last holds until there is another answer, however often it is asked
+            # for: a reason that came and went would be news to all who read the holds.
+            for reason in _LASTING:
+                known = self.holds.held_for(group.number, unanswered, reason)
+                sorting.hold_those(known, reason, now_ms + self._recheck_ms)
+                unanswered -= known
+            sorting.hold_those(unanswered, Reason.MEMBERSHIP_UNCHECKED, now_ms + self._recheck_ms)
 
     def _ask(self, group: Group, subjects: Collection[str]) -> None:
         name = group.source_name or group.display_name or ""

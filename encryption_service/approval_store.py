@@ -62,6 +62,10 @@ class ApprovalStore:
             (*name, approver_key, expires_ms, signature),
         )
 
+    def forget_for_keys(self, member: bytes) -> None:
+        """Of a member's keys that wait, all approvals so far."""
+        self._connection.execute("DELETE FROM key_approvals WHERE member = ?", (member,))
+
     # Endorsements by a key that was in the group itself
 
     def endorse_into_groups(self, member: bytes, endorser: bytes, key_id: bytes) -> None:

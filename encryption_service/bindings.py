@@ -87,6 +87,10 @@ class Binder:
         if holder is not None and holder.member == member:
             self._note_member(offer, [holder])
             return BindingAnswer(member, key_id, position=holder.position), []
+        waiting = self._keys.offered((member, key_id))
+        if waiting is not None and waiting.replaces != offer.request.replaces:
+            # Approvers saw something else when they signed.
+            self._approvals.forget_for_keys(member)
         facts = self._facts(offer, holder)
         decision = decide(offer, facts, self._rules(), self._clock())
         match decision.verdict:
@@ -218,17 +222,21 @@ class Binder:
     def _note_member(self, offer: Offer, devices: Sequence[BoundKeyRow]) -> None:
         """The vendor's word about a member counts with the first key, and is kept from then on.
 
-        An externalId that was not known then may follow; in mode `approve` with the next key that
-        an approver sees.
+        An externalId that was not known then may follow. In mode `approve` it counts as it was
+        when the key waited, for approvers to see.
         """
         member = offer.request.member
         known = self._subjects.member_row(member)
-        if devices and known is not None:
+        if known is not None:
             is_late = offer.external_id and not known.external_id
-            if not is_late or self._mode is TrustMode.APPROVE:
+            if self._mode is TrustMode.APPROVE or (devices and not is_late):
                 return
         if offer.external_id or offer.user_name:
-            self._subjects.save_member(member, MemberRow(offer.external_id, offer.user_name))
+            self._subjects.save_member(member, self._said_of(offer))
+
+    @staticmethod
+    def _said_of(offer: Offer) -> MemberRow:
+        return MemberRow(offer.external_id, offer.user_name)
 
     def _subject(self, offer: Offer, facts: Facts) -> Subject | None:
         evidence = offer.evidence
@@ -282,11 +290,16 @@ class Binder:
         request = offer.request
         member, key_id = request.member, request.key_id
         if reason is Reason.KEY_APPROVAL_NEEDED:
-            known = self._subjects.member_row(member)
-            if not (known and known.external_id and self._keys.devices_of(member)):
-                self._subjects.save_member(member, MemberRow(offer.external_id, offer.user_name))
-            waiting = self._keys.offered((member, key_id)) is not None
-            if not waiting and self._keys.count_offered(member) >= _MOST_OFFERED:
+            known, said = self._subjects.member_row(member), self._said_of(offer)
+            if known != said and not (
+                known and known.external_id and self._keys.devices_of(member)
+            ):
+                self._subjects.save_member(member, said)
+                if known is not None:
+                    # Approvers saw somebody else's name when they signed.
+                    self._approvals.forget_for_keys(member)
+            waiting = self._keys.offered((member, key_id))
+            if waiting is None and self._keys.count_offered(member) >= _MOST_OFFERED:
                 return self._refuse(member, key_id, Reason.TOO_MANY_DEVICES)
             self._keys.offer(
                 OfferedKeyRow(

@@ -49,6 +49,8 @@ _REASONS_IN = (
 )
 _REASONS = _REASONS_IN + " ORDER BY h.member, h.key_id"
 _REASONS_OF_ONE = _REASONS_IN + " AND h.member = ? ORDER BY h.key_id"
+# No hold waits longer for its next try.
+_LONGEST_WAIT_MS = 24 * 3600 * 1000
 # Up to so many members are asked about one by one, however many the group holds back.
 _FEW = 100
 
@@ -155,6 +157,17 @@ class HoldStore:
             rows = execute(_REASONS, (number,)).fetchall()
         return {member: Reason(reason) for member, reason in rows if member in members}
 
+    def held_for(self, number: int, names: Collection[KeyName], reason: Reason) -> set[KeyName]:
+        """Those of the keys that were held for this reason when they were last looked at."""
+        execute = self._connection.execute
+        if len(names) <= _FEW:
+            query = (
+                "SELECT 1 FROM holds WHERE number = ? AND member = ? AND key_id = ? AND reason = ?"
+            )
+            return {name for name in names if execute(query, (number, *name, reason)).fetchone()}
+        query = "SELECT member, key_id FROM holds WHERE number = ? AND reason = ?"
+        return set(names).intersection(execute(query, (number, reason)).fetchall())
+
     def count_waiting(self, reason: Reason, number: int | None, limit: int) -> int:
         """How many wait for this reason, in one group or in all; counted up to `limit`."""
         where, arguments = (
@@ -184,13 +197,17 @@ class HoldStore:
         )
 
     def look_again_by_time(self, now_ms: int, limit: int) -> list[bytes]:
-        """Everything whose next try has come, up to a limit."""
-        return self._make_due(
-            "(number, member, key_id) IN (SELECT number, member, key_id FROM holds "
-            "WHERE due = 0 AND next_try_ms IS NOT NULL AND next_try_ms <= ? "
-            "ORDER BY next_try_ms LIMIT ?)",
-            [now_ms, limit],
+        """Everything whose next try has come, up to a limit.
+
+        What was to be tried in a far future is: the clock was set back since.
+        """
+        keys = "(number, member, key_id) IN (SELECT number, member, key_id FROM holds "
+        is_due = "WHERE due = 0 AND next_try_ms IS NOT NULL AND next_try_ms "
+        groups = self._make_due(
+            keys + is_due + "<= ? ORDER BY next_try_ms LIMIT ?)", [now_ms, limit]
         )
+        too_far = [now_ms + _LONGEST_WAIT_MS, limit]
+        return groups + self._make_due(keys + is_due + "> ? LIMIT ?)", too_far)
 
     def change_reason(
         self,
@@ -228,6 +245,15 @@ class HoldStore:
         return groups
 
 
+def read_every_hold(connection: sqlite3.Connection) -> Iterator[HoldRow]:
+    """Every key that is held, also where another key of its member is granted."""
+    rows = connection.execute(
+        _READ + "WHERE h.reason IS NOT NULL ORDER BY h.version, h.number, h.member, h.key_id"
+    )
+    for row in rows:
+        yield HoldRow(*row)
+
+
 def read_holds(connection: sqlite3.Connection, since_version: int = 0) -> Iterator[HoldRow]:
     """Holds that changed after a version, of members who are not granted, in order of change."""
     rows = connection.execute(
@@ -241,5 +267,9 @@ def read_holds(connection: sqlite3.Connection, since_version: int = 0) -> Iterat
 
 def any_try_is_due(connection: sqlite3.Connection, now_ms: int) -> bool:
     """Whether some hold's next try has come."""
-    query = "SELECT 1 FROM holds WHERE due = 0 AND next_try_ms <= ? LIMIT 1"
-    return connection.execute(query, (now_ms,)).fetchone() is not None
+    query = "SELECT 1 FROM holds WHERE due = 0 AND next_try_ms "
+    execute = connection.execute
+    return (
+        execute(query + "<= ? LIMIT 1", (now_ms,)).fetchone() is not None
+        or execute(query + "> ? LIMIT 1", (now_ms + _LONGEST_WAIT_MS,)).fetchone() is not None
+    )

@@ -102,6 +102,14 @@ class MembershipRecorder:
     def _audited(self, group: Group, groups: GroupStore, subjects: SubjectStore) -> AuditedGroup:
         members = {member for member, _ in groups.all_granted(group)}
         known = subjects.ids_at_source(members, group.number, group.roster_size, self._trust)
+        if unknown := len(members) - len(known):
+            # Granted before the check was on, or by another kind of evidence: nobody can be asked.
+            _log.warning(
+                "audit_cannot_name_members",
+                group_id=identifier_to_text(group.group_id),
+                members=unknown,
+                remedy=Reason.SUBJECT_UNKNOWN.remedy,
+            )
         return AuditedGroup(
             group=group.group_id,
             source_group_id=group.source_group_id or "",

@@ -335,15 +335,18 @@ class Writer:
         answer: Future[Any] = item.answer
 
         def happened() -> None:
-            answer.set_result(result)
             with self._wake:
                 self._ready.update(dict.fromkeys(groups))
+            answer.set_result(result)
 
         return happened
 
     def _settled(self, item: GroupItem, step: Step) -> Callable[[], None]:
         def settled() -> None:
             group_id = step.group.group_id
+            if step.seal_ahead is None:
+                # The group went another way than was foreseen: its place is for another one.
+                self._ahead.pop(group_id, None)
             if isinstance(item, CommandItem):
                 if step.answer is not None:
                     item.answer.set_result(step.answer)

@@ -15,6 +15,7 @@ from groupseal.trust import TrustMode
 from tests.support.customer import Customer
 from tests.support.devices import Device
 from tests.support.policies import DAY_MS, Approver
+from tests.support.waiting import wait_for
 
 BOUND, REFUSED = pb.BINDING_OUTCOME_BOUND, pb.BINDING_OUTCOME_REFUSED
 WAITING = pb.BINDING_OUTCOME_WAITING
@@ -29,6 +30,20 @@ def customer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
 def offered(customer: Customer, device: Device, user: str = "ada") -> tuple[int, str]:
     (answer,) = customer.vendor.bind(customer.binding(device, user))
     return answer.outcome, answer.reason
+
+
+def sign(customer: Customer, device: Device, approver: Approver, folder: Path) -> None:
+    """Has an approver sign for the key, for a day."""
+    statement = ApprovalStatement(
+        customer.vendor.organisation,
+        None,
+        device.member,
+        device.key_id,
+        customer.vendor.last_time_ms + DAY_MS,
+    )
+    document = folder / f"approval-{os.urandom(4).hex()}.json"
+    document.write_text(approver.approval(statement))
+    customer.service.run("approvals", "add", str(document))
 
 
 def test_a_key_waits_until_it_is_approved_and_is_then_granted_by_itself(
@@ -110,16 +125,7 @@ def test_the_policy_may_ask_for_approvers_signatures(tmp_path: Path) -> None:
         assert "signatures" in by_command.stderr
         for approver in (ana, ben):
             assert device.key_id not in customer.vendor.read().projection.keys
-            statement = ApprovalStatement(
-                customer.vendor.organisation,
-                None,
-                device.member,
-                device.key_id,
-                customer.vendor.last_time_ms + DAY_MS,
-            )
-            document = tmp_path / f"approval-{os.urandom(4).hex()}.json"
-            document.write_text(approver.approval(statement))
-            customer.service.run("approvals", "add", str(document))
+            sign(customer, device, approver, tmp_path)
         (body,) = (
             e.entry.body
             for e in customer.vendor.read().entries
@@ -127,3 +133,25 @@ def test_the_policy_may_ask_for_approvers_signatures(tmp_path: Path) -> None:
         )
         assert body.evidence_digest is not None
         assert offered(customer, device) == (BOUND, "")
+
+
+def test_who_signed_for_another_device_has_not_signed_for_a_replacement(tmp_path: Path) -> None:
+    """Also where fewer signatures suffice by then than when it was signed."""
+    ana, ben = Approver("ana"), Approver("ben")
+    approvers = [ana.entry(), ben.entry()]
+    policy = {"approvers": approvers, "keys": {"approvals": 2}}
+    with Customer(tmp_path, mode=TrustMode.APPROVE, policy=policy) as customer:
+        device = customer.device()
+        assert offered(customer, device) == (WAITING, Reason.KEY_APPROVAL_NEEDED)
+        sign(customer, device, ana, tmp_path)
+        before = customer.vendor.read().projection.policy_digest
+        customer.policy.write(approvers=approvers, keys={"approvals": 1})
+
+        def is_in_force() -> bool:
+            return customer.vendor.read().projection.policy_digest != before
+
+        wait_for(is_in_force, 10, "the policy")
+        replacing = device.binding(replaces=True, external_id="ada", user_name="ada@example.com")
+        assert customer.vendor.bind(replacing)[0].outcome == WAITING
+        sign(customer, device, ana, tmp_path)
+        assert customer.vendor.bind(replacing)[0].outcome == BOUND

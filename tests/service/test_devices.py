@@ -300,3 +300,21 @@ def test_an_endorsement_lasts_as_long_as_the_membership(
     guarded.change(group, [device.member])
     guarded.read_until_granted(group, {device.member})
     assert set(guarded.group(group).grants) == {(device.member, device.key_id)}
+
+
+def test_another_device_of_somebody_inside_waits_where_it_is_seen(
+    protected: ServiceProcess, guarded: Vendor, approvers: list[Approver]
+) -> None:
+    """Its owner is in the group with the first device; approvers find the second one listed."""
+    (device,) = guarded.bound_devices(1)
+    second = another_device(device)
+    guarded.bind(second.binding(endorser=device))
+    group = finance(guarded, device.member)
+    for approver in approvers[:2]:
+        assert approve(protected, guarded, group, device, approver)[0] == 0
+    guarded.read_until_granted(group, {device.member}, within=10)
+    assert set(guarded.group(group).grants) == {(device.member, device.key_id)}
+    for command in ("approvals", "holds"):
+        listed = protected.run(command, "list", "--json").stdout
+        assert second.key_id.hex() in listed
+        assert device.key_id.hex() not in listed

@@ -9,14 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from encryption_service import reconcile
 from encryption_service.binding_rules import Offer
+from encryption_service.holds import any_try_is_due
 from encryption_service.membership.source import SourceGroup
 from encryption_service.reconcile import Answer, GroupCommand, Outcome
+from groupseal.approvals import ApprovalStatement
 from groupseal.reasons import Reason
 from groupseal.trust import MembershipCheck, TrustMode, TrustSettings
 from tests.support.devices import Device
+from tests.support.policies import DAY_MS, Approver
 from tests.support.trust_core import Core, LedgerCopy, SetClock
 from tests.support.vendor import some_id
 from tests.support.waiting import wait_for
@@ -234,3 +238,111 @@ def test_an_external_id_that_comes_later_counts(tmp_path: Path) -> None:
         core.keep_house()
         core.settle()
         assert granted(core, group) == {device.member}
+
+
+def test_a_no_that_is_asked_for_again_is_no_news(tmp_path: Path) -> None:
+    """Whom the source does not know in the group waits since the first no, for the same reason."""
+    with core_of(tmp_path, CHECKED) as core:
+        device, group = bound(core, "ada"), some_id()
+        change(core, group, [device.member])
+        core.answers.cache.put_list("source", [], begun_ms=core.clock())
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        core.settle()
+        (hold,) = core.holds()
+        assert hold.reason == Reason.NOT_IN_SOURCE_GROUP
+        core.clock.forward(61)
+        core.keep_house()
+        core.settle()
+        assert core.answers.questions[-1].subjects == {"ada"}
+        (again,) = core.holds()
+        assert (again.reason, again.version) == (hold.reason, hold.version)
+        core.answers.cache.put_list("source", ["ada"], begun_ms=core.clock())
+        core.recorder.answered(group)
+        core.settle()
+        assert granted(core, group) == {device.member}
+
+
+def test_a_source_that_stays_silent_is_news_once(tmp_path: Path) -> None:
+    with core_of(tmp_path, CHECKED) as core:
+        device, group = bound(core, "ada"), some_id()
+        change(core, group, [device.member])
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        versions = set()
+        for _ in range(3):
+            core.settle()
+            retry_at = core.clock() + 5_000
+            core.recorder.unavailable([group], Reason.MEMBERSHIP_SOURCE_UNAVAILABLE, retry_at)
+            versions |= {(h.reason, h.version) for h in core.holds()}
+            core.clock.forward(6)
+            core.keep_house()
+        assert len(versions) == 1
+        assert core.answers.questions[-1].subjects == {"ada"}
+
+
+def test_what_approvers_saw_of_a_key_is_what_they_sign_for(tmp_path: Path) -> None:
+    """The vendor says something else of the member, or the key shall replace: all sign anew."""
+    ana, ben = Approver("ana"), Approver("ben")
+    with core_of(tmp_path, TrustSettings(TrustMode.APPROVE)) as core:
+        approvers = [ana.entry(), ben.entry()]
+        core.set_policy({"version": 1, "approvers": approvers, "keys": {"approvals": 2}})
+        device = Device(core.keyset.organisation)
+        organisation, member, key_id = device.organisation, device.member, device.key_id
+        expires_ms = core.clock() + DAY_MS
+
+        def sign(approver: Approver) -> str:
+            statement = ApprovalStatement(organisation, None, member, key_id, expires_ms)
+            signature = approver.sign(statement)
+            return core.administration.add_approval(statement, approver.public_key, signature)
+
+        def offer_as(user: str, *, replaces: bool = False) -> None:
+            request = device.request_to_bind(replaces=replaces)
+            proof = device.binding(replaces=replaces).possession_proof
+            core.writer.decided(Offer(request, proof, external_id=user))
+
+        offer_as("mallory")
+        sign(ana)
+        offer_as("ada")
+        sign(ben)
+        assert not core.administration.bound_keys()
+        offer_as("ada", replaces=True)
+        sign(ana)
+        assert not core.administration.bound_keys()
+        offer_as("ada", replaces=True)
+        sign(ben)
+        assert [key.key_id for key in core.administration.bound_keys()] == [key_id]
+
+
+def test_a_clock_that_was_set_back_lets_nobody_wait_for_what_it_showed(tmp_path: Path) -> None:
+    with core_of(tmp_path, CHECKED) as core:
+        device, group = bound(core), some_id()
+        core.clock.forward(10 * 24 * 3600)
+        change(core, group, [device.member])
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        core.settle()
+        assert [h.reason for h in core.holds()] == [Reason.SUBJECT_UNKNOWN]
+        offer(core, device, "ada")
+        core.clock.forward(-9 * 24 * 3600)
+        core.answers.cache.put_list("source", ["ada"], begun_ms=core.clock())
+        with core.store.reader() as connection:
+            assert any_try_is_due(connection, core.clock())
+        core.keep_house()
+        core.settle()
+        assert granted(core, group) == {device.member}
+        with core.store.reader() as connection:
+            assert not any_try_is_due(connection, core.clock())
+
+
+def test_an_audit_says_whom_it_cannot_ask_about(tmp_path: Path) -> None:
+    """Granted before the check was on, and not known at the source: not left out in silence."""
+    with core_of(tmp_path, PINNED) as core:
+        known, unknown = bound(core, "ada"), bound(core)
+        group = some_id()
+        change(core, group, [known.member, unknown.member])
+        core.settle()
+        core.restart(CHECKED)
+        core.recorder.group_found(group, SourceGroup("source", "Finance"))
+        with capture_logs() as logs:
+            (audited,) = core.recorder.audited_groups()
+        assert audited.members == ((known.member, "ada"),)
+        (said,) = [log for log in logs if log["event"] == "audit_cannot_name_members"]
+        assert (said["members"], said["log_level"]) == (1, "warning")

@@ -54,6 +54,10 @@ class Died(BaseException):
     """The process is gone. No `except Exception` of the service sees it, as it sees no kill."""
 
 
+class FaultyError(Exception):
+    """Something in a transaction went wrong: it is rolled back, and the service lives on."""
+
+
 class SetClock:
     """Milliseconds; stands still until it is put forward."""
 
@@ -159,6 +163,7 @@ class Core:
         self.provider = FileRootKey(root_key)
         self.policy = PolicyFile(None, lambda _: None)
         self.dying_at: str | None = None
+        self.failing_at: str | None = None
         self.store = Store(folder)
         self.store.migrate()
         self.start()
@@ -232,7 +237,7 @@ class Core:
 
     def stop(self) -> None:
         """Also of one that died: what its transaction wrote is rolled back."""
-        self.dying_at = None
+        self.dying_at = self.failing_at = None
         self.writer.stop()
         self._connection.close()
 
@@ -292,6 +297,9 @@ class Core:
         if step == self.dying_at:
             self.dying_at = None
             raise Died
+        if step == self.failing_at:
+            self.failing_at = None
+            raise FaultyError
 
 
 def _groups_with_work(connection: sqlite3.Connection) -> int:

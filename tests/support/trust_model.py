@@ -156,6 +156,11 @@ class TrustModel:
         is_new = evidence.issued_ms >= mark
         return "bound" if is_this_person and is_strong and is_fresh and is_new else "refused"
 
+    def forget_key_approvals(self, member: bytes) -> None:
+        """What approvers of the member's keys saw is not what is asked for any more."""
+        for place in [each for each in self.approvals if each[:2] == (None, member)]:
+            del self.approvals[place]
+
     # Additions
 
     def why_not(self, group_id: bytes, name: Name) -> Reason | None:
@@ -279,7 +284,7 @@ class TrustModel:
         assert (by is not None) == (asked.endorser in self.devices(asked.member))
         is_shown = by is None or self._by_mode(asked, by_command=False) == "bound"
         mode = self.mode if by is None or is_shown else by.mode
-        if body.evidence_digest is not None:
+        if (body.evidence_digest or body.subject_digest) is not None:
             assert is_shown, "evidence is noted that vouches for nobody"
         if self.mode == "oidc" and is_shown and asked.evidence is not None:
             _, mark = self.subjects.get(asked.member, ("", 0))

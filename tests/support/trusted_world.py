@@ -267,6 +267,11 @@ class TrustedWorld:
         """Entries in the service's ledger, by the vendor's copy."""
         return self.world.tenant.ledger_size()
 
+    def claims(self, team: Team) -> int:
+        """How often a worker has taken the group up."""
+        query = "SELECT fence FROM groups WHERE tenant_id = %s AND id = %s"
+        return int(self.world.tenant.one(query, team.id))
+
     def assert_sound(self) -> None:
         self.world.assert_sound()
 

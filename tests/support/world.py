@@ -164,7 +164,13 @@ class World:
         self._workers: list[Wiring] = []
         self.app = create_app(
             GatewayWiring(
-                GatewaySettings(database_url=database_url, redis_url=self._redis_url),
+                # Nobody here is slow, or a stranger: no limit is to be met.
+                GatewaySettings(
+                    database_url=database_url,
+                    redis_url=self._redis_url,
+                    gateway_rate_per_second=0,
+                    gateway_rate_failures_per_minute=0,
+                ),
                 self.engine,
                 wake=lambda _: None,
                 closing=lambda: None,
