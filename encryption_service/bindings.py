@@ -143,6 +143,13 @@ class Binder:
                 waits = decision.verdict is Verdict.WAIT
                 return BindingAnswer(key.member, key.key_id, reason, waits=waits), []
 
+    def approve_all(self) -> list[bytes]:
+        """Binds whatever has enough signatures now that the policy is another one."""
+        groups: list[bytes] = []
+        for key in self._keys.all_offered():
+            groups += self.approve(key, by_command=False)[1]
+        return groups
+
     def refuse(self, key: OfferedKeyRow) -> BindingAnswer:
         """Refuses a key that waited, for good."""
         reason = Reason.KEY_REFUSED_BY_APPROVER

@@ -109,7 +109,7 @@ class Service:
         self._ledger = ledger = LedgerAppender(connection, clock, self._monitoring.metrics.appended)
         self._record_settings(connection, policy)
         core = self._core(connection, keyset, pool, policy, checkpointer)
-        self._writer, self._admission = core.writer, core.admission
+        self._writer, self._admission, self._binder = core.writer, core.admission, core.binder
         recorder = MembershipRecorder(
             writer=core.writer, admission=core.admission, store=store, trust=settings.trust
         )
@@ -243,7 +243,7 @@ class Service:
         def event(connection: sqlite3.Connection) -> tuple[None, list[bytes]]:
             record_policy(connection, self._ledger, policy.digest)
             GroupStore(connection).reconsider_pending(self._clock())
-            return None, holds.look_again(BY_POLICY)
+            return None, [*holds.look_again(BY_POLICY), *self._binder.approve_all()]
 
         self._writer.event(event).result()
         self._monitoring.metrics.policy_reloads.inc()
