@@ -142,6 +142,24 @@ class TrustMachine(VendorRules):
         self._policy("keys", {"approvals": 1})
         self.offer(member, number, True, 0, False)
 
+    @rule(group=groups, member=members, allows=st.booleans())
+    def a_group_is_renamed_to_escape(self, group: bytes, member: bytes, allows: bool) -> None:
+        """A name that is allowed does not wash off the one that is not."""
+        rules = {"allow": [{"name": "Team*"}]} if allows else {"deny": [{"name": "Board"}]}
+        self._policy("groups", rules)
+        self.command(group, {member}, set(), "Board")
+        self.remove(group, {member})
+        self.command(group, {member}, set(), "Team")
+
+    @precondition(lambda self: self.check is MembershipCheck.ENFORCE)
+    @rule(member=members)
+    def leaves_at_the_source_alone(self, member: bytes) -> None:
+        """The next audit takes the epoch back, although the vendor says nothing."""
+        self.source_answers()
+        for source in ("s0", "s1"):
+            self.change_at_source(source, member, False)
+        self.audit()
+
     @rule(member=members, replaces=st.booleans())
     def a_lost_device_vouches_for_a_new_one(self, member: bytes, replaces: bool) -> None:
         """Whoever found it signs with a key that is not bound any more."""
