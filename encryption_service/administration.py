@@ -374,7 +374,9 @@ class Administration:
                     "another group with members in it stands for that one at the membership "
                     "source: see `encryption-service groups list`"
                 ), []
-            group.source_group_id, group.source_reason = source_group_id, None
+            # Without its name: that is what the ledger says of the group at the source.
+            group.source_group_id, group.source_name = source_group_id, None
+            group.source_reason = None
             groups.save(group)
             self._admission.look_up(group)
             return "", self._admission.holds.look_again(_BY_MAPPING, group_id)

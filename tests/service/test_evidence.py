@@ -212,6 +212,7 @@ def test_a_token_to_add_a_device_replaces_none(customer: Customer) -> None:
     assert mine.key_id in customer.vendor.read().projection.keys
 
 
+@pytest.mark.slow
 def test_a_key_waits_while_the_provider_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
     """With nothing cached it waits with a reason of its own, and is bound when offered again."""
     folder = tmp_path_factory.mktemp("away")

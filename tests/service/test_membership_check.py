@@ -94,6 +94,7 @@ def test_one_who_left_at_okta_alone_is_rotated_out(customer: Customer, okta: Okt
     assert vendor.granted(group) == {ada.member}
 
 
+@pytest.mark.slow
 def test_nobody_is_taken_off_because_okta_is_silent_or_the_group_is_gone(
     customer: Customer, okta: OktaApi
 ) -> None:
@@ -115,6 +116,7 @@ def test_nobody_is_taken_off_because_okta_is_silent_or_the_group_is_gone(
 
 
 @pytest.mark.parametrize("trouble", ["silent", "limited"])
+@pytest.mark.slow
 def test_a_removal_waits_for_no_answer(customer: Customer, okta: OktaApi, trouble: str) -> None:
     """Okta silent, or its limits used up: the epoch is closed at once and the next one opens."""
     team(okta, "Finance", "ada", "ben", "eve")
@@ -182,6 +184,29 @@ def test_a_name_that_several_groups_have_waits_for_a_person(
     vendor.read_until_granted(group, {ada.member}, SECONDS)
 
 
+def test_a_group_that_is_mapped_to_another_one_says_so_in_the_ledger(
+    customer: Customer, okta: OktaApi
+) -> None:
+    """Also where both have the same name; who is in the one and not in the other is rotated out."""
+    first = team(okta, "Finance", "ada", "ben")
+    ada, ben = customer.enrol("ada"), customer.enrol("ben")
+    group = customer.group("Finance", ada.member, ben.member)
+    vendor = customer.vendor
+    vendor.read_until_granted(group, {ada.member, ben.member}, SECONDS)
+    second = okta.add_group("Finance", ["ada"])
+    customer.service.run("groups", "map", identifier_to_text(group), second)
+
+    def ids() -> list[str]:
+        return [
+            GroupNamePart.from_bytes(e.parts[PartKind.GROUP_NAME]).identity_provider_group_id
+            for e in vendor.read().entries_of(group)
+            if isinstance(e.entry.body, GroupNamed)
+        ]
+
+    wait_for(lambda: ids() == [first, second], SECONDS, "the entry about the other group")
+    vendor.read_until_granted(group, {ada.member}, SECONDS)
+
+
 def test_a_group_that_is_created_at_okta_later_is_found_by_itself(
     customer: Customer, okta: OktaApi
 ) -> None:
@@ -194,6 +219,7 @@ def test_a_group_that_is_created_at_okta_later_is_found_by_itself(
     customer.vendor.read_until_granted(group, {ada.member}, SECONDS)
 
 
+@pytest.mark.slow
 def test_two_groups_of_the_vendor_are_never_one_at_okta(customer: Customer, okta: OktaApi) -> None:
     """A second group under a known name gets nobody in while the first has members."""
     source = team(okta, "Finance", "ada")
