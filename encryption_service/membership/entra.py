@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from encryption_service.membership.client_credentials import ClientCredentials
+from encryption_service.membership.member_pages import MemberPages
 from encryption_service.membership.rate_limits import RateGovernor
 from encryption_service.membership.secret_file import SecretFile
 from encryption_service.membership.source import (
@@ -26,7 +27,6 @@ from encryption_service.secret_bytes import SecretBytes
 GRAPH_URL = "https://graph.microsoft.com"
 LOGIN_URL = "https://login.microsoftonline.com"
 _PAGE = 999  # the most that Graph gives
-_MAX_PAGES = 10_000
 # Filters on a relation take Graph's advanced queries, which ask for this header and `$count`.
 _ADVANCED = {"ConsistencyLevel": "eventual"}
 
@@ -82,7 +82,9 @@ class EntraSource:
         if not _is_object_id(group_id):
             raise SourceGroupMissingError("that is no object id of Entra's")
         query = {"$select": "id,accountEnabled", "$top": str(self._page)}
-        return _Members(self, self._url(f"groups/{group_id}/members/microsoft.graph.user", query))
+        return MemberPages(
+            self._read_members, self._url(f"groups/{group_id}/members/microsoft.graph.user", query)
+        )
 
     def is_member(self, group_id: str, subject: str) -> bool:
         """One request."""
@@ -97,7 +99,7 @@ class EntraSource:
         page = self._client.get("group member", url, _ADVANCED)
         return page is not None and any(_member(entry) == subject for entry in _values(page))
 
-    def read_members(self, url: str) -> tuple[list[str], str | None]:
+    def _read_members(self, url: str) -> tuple[list[str], str | None]:
         """One page of a group's members, and where the next one is.
 
         Raises SourceGroupMissingError.
@@ -120,24 +122,6 @@ class EntraSource:
         if not isinstance(link, str) or link == current:
             raise SourceUnavailableError("Microsoft Graph's link to the next page is not usable")
         return self._client.follow(link)
-
-
-class _Members(Iterator[list[str]]):
-    """Pages of a group's members; stays at a page that could not be had."""
-
-    def __init__(self, source: EntraSource, url: str) -> None:
-        self._source = source
-        self._url: str | None = url
-        self._pages = 0
-
-    def __next__(self) -> list[str]:
-        if self._url is None:
-            raise StopIteration
-        if self._pages >= _MAX_PAGES:
-            raise SourceUnavailableError(f"the pages do not end after {_MAX_PAGES}")
-        subjects, self._url = self._source.read_members(self._url)
-        self._pages += 1
-        return subjects
 
 
 class GraphErrors:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from encryption_service.membership.member_pages import MemberPages
 from encryption_service.membership.rate_limits import RateGovernor
 from encryption_service.membership.source import (
     SourceGroup,
@@ -20,7 +21,6 @@ from encryption_service.membership.source_client import Credential, Http, Page, 
 
 _PAGE = 200  # what Okta recommends as the most
 _GROUPS_PAGE = 50
-_MAX_PAGES = 10_000
 _SHUT_OUT = frozenset({"DEPROVISIONED", "SUSPENDED"})
 # Okta takes a login, a part of one and `me` where it takes an id. Only an id names one person.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -83,7 +83,9 @@ class OktaSource:
     def members(self, group_id: str) -> Iterator[list[str]]:
         if not _ID.fullmatch(group_id):
             raise SourceGroupMissingError("that is no group id of Okta's")
-        return _Members(self, f"{self._path('groups', group_id, 'users')}?limit={self._page}")
+        return MemberPages(
+            self._read_members, f"{self._path('groups', group_id, 'users')}?limit={self._page}"
+        )
 
     def is_member(self, group_id: str, subject: str) -> bool:
         """Two requests: the user's state, then the user's groups (paged)."""
@@ -102,7 +104,7 @@ class OktaSource:
             url = self._next(page, url)
         return False
 
-    def read_members(self, url: str) -> tuple[list[str], str | None]:
+    def _read_members(self, url: str) -> tuple[list[str], str | None]:
         """One page of a group's members, and where the next one is.
 
         Raises SourceGroupMissingError.
@@ -121,24 +123,6 @@ class OktaSource:
         if link == current:
             raise SourceUnavailableError("Okta's link to the next page leads to the same page")
         return None if link is None else self._client.follow(link)
-
-
-class _Members(Iterator[list[str]]):
-    """Pages of a group's members; stays at a page that could not be had."""
-
-    def __init__(self, source: OktaSource, url: str) -> None:
-        self._source = source
-        self._url: str | None = url
-        self._pages = 0
-
-    def __next__(self) -> list[str]:
-        if self._url is None:
-            raise StopIteration
-        if self._pages >= _MAX_PAGES:
-            raise SourceUnavailableError(f"Okta's pages do not end after {_MAX_PAGES}")
-        subjects, self._url = self._source.read_members(self._url)
-        self._pages += 1
-        return subjects
 
 
 class OktaErrors:
