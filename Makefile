@@ -38,11 +38,15 @@ demo: install ## Start the whole product here and walk through it
 
 .PHONY: test
 test: install ## Run the fast tests (no npm or Debian tools needed)
-	$(PYTEST) -m "not slow and not tools"
+	$(PYTEST) -m "not slow and not tools and not soak"
 
 .PHONY: test-all
 test-all: install tools ## Run what `make test` leaves out: slow tests, and those that need tools
 	$(PYTEST) -m "slow or tools"
+
+.PHONY: soak
+soak: install ## Run the model tests for as long as many examples take
+	$(PYTEST) -m soak
 
 .PHONY: tools
 tools: ## Fetch helm and kubectl for `make test-all` into .tools/bin

@@ -45,7 +45,7 @@ def test_only_what_is_allowed_is_granted_and_the_rest_is_held(machine: type[Trus
     run_state_machine_as_test(machine, settings=profile)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 @each_machine
 def test_the_same_of_very_many_interleavings(machine: type[TrustMachine]) -> None:
