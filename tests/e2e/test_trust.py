@@ -155,8 +155,7 @@ def quiet(world: TrustedWorld, team: Team, seconds: float) -> None:
 def test_what_the_customer_decides_takes_effect_on_an_idle_tenant(world: TrustedWorld) -> None:
     """Approvals by command, another policy file, a higher limit, the end of a freeze."""
     (ada, eve), (at_ada, at_eve) = world.enrolled("ada", "eve")
-    world.set_policy(**PROTECTED, groups={"deny": [{"name": "Secret*"}]})
-    wait_for(lambda: "Secret" in json.dumps(world.command("policy", "show")), SECONDS, "policy")
+    world.set_policy_first(**PROTECTED, groups={"deny": [{"name": "Secret*"}]})
 
     board = world.team("Board", ada)
     world.wait_for_reason(board, ada, Reason.APPROVAL_NEEDED)
@@ -173,8 +172,7 @@ def test_what_the_customer_decides_takes_effect_on_an_idle_tenant(world: Trusted
     show("another policy", world.wait_until_committed(secret, ada, eve))
     assert opens(at_eve, secret) == 1
 
-    world.set_policy(limits={"seals_per_hour_per_group": 1})
-    wait_for(lambda: "hour" in json.dumps(world.command("policy", "show")), SECONDS, "policy")
+    world.set_policy_first(limits={"seals_per_hour_per_group": 1})
     many = world.team("Many", ada, eve)
     wait_for(lambda: len(world.committed(many)) == 1, SECONDS, "the first one")
     (left,) = (each for each in (ada, eve) if each.id not in world.committed(many))
@@ -193,7 +191,7 @@ def test_what_the_customer_decides_takes_effect_on_an_idle_tenant(world: Trusted
 @pytest.mark.slow
 def test_a_lost_laptop_opens_nothing_new(world: TrustedWorld) -> None:
     """All of the member's groups rotate; a fresh sign-in alone does not enter a protected one."""
-    world.set_policy(**PROTECTED)
+    world.set_policy_first(**PROTECTED)
     (ada, bob), (lost, at_bob) = world.enrolled("ada", "bob")
     teams = [world.team(name, ada, bob) for name in ("Sales", "Support", "Travel")]
     board = world.team("Board", ada, bob)
@@ -233,7 +231,7 @@ def test_a_device_that_an_old_one_vouches_for_enters_a_protected_group(
     world: TrustedWorld, identity_provider: IdentityProvider
 ) -> None:
     """No approval, no evidence of its own: the old key's signature is worth as much."""
-    world.set_policy(**PROTECTED)
+    world.set_policy_first(**PROTECTED)
     (ada,), (old,) = world.enrolled("ada")
     board = world.team("Board", ada)
     world.wait_for_reason(board, ada, Reason.APPROVAL_NEEDED)
@@ -293,7 +291,7 @@ def hinder(world: TrustedWorld, okta: OktaApi, obstacle: str) -> Reason:
         case "frozen":
             world.command("freeze", "on")
             return Reason.FROZEN
-    world.set_policy(protected=[{"match": [{"name": "Engineering*"}], "approvals": 2}])
+    world.set_policy_first(protected=[{"match": [{"name": "Engineering*"}], "approvals": 2}])
     wait_for(
         lambda: "Engineering" in json.dumps(world.command("policy", "show")), SECONDS, "policy"
     )

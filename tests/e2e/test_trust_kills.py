@@ -47,7 +47,7 @@ def world(
             approvers=[ANA],
             faults=True,
         ) as running:
-            running.set_policy(**PROTECTED)
+            running.set_policy_first(**PROTECTED)
             yield running
 
 

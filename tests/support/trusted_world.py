@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from directory.credentials import create_code
 from directory.tenancy import TenantScope
 from directory.unit_of_work import UnitOfWork
+from encryption_service.policy.parse import parse_policy
 from groupseal.approvals import ApprovalStatement
 from groupseal.trust import TrustMode
 from member_client.client import MemberClient
@@ -242,6 +243,16 @@ class TrustedWorld:
     def set_policy(self, **document: Any) -> None:
         """Approvers stay."""
         self.policy.write(approvers=self._approvers, **document)
+
+    def set_policy_first(self, **document: Any) -> None:
+        """The same, and waits until it is in force: what follows is decided by it."""
+        self.set_policy(**document)
+        digest = parse_policy(self.policy.path.read_bytes()).digest.hex()
+
+        def is_in_force() -> bool:
+            return digest in self.world.service_process.run("policy", "show").stdout
+
+        wait_for(is_in_force, 15, "the policy")
 
     def approve(self, approver: Approver, team: Team, client: MemberClient) -> None:
         """An approver's signature for one key into one group, handed to the service."""
