@@ -70,7 +70,20 @@ _NEWCOMERS_PENDING = (
     "WHERE g.number = pending_grants.number AND g.member = pending_grants.member "
     "AND g.key_id = pending_grants.key_id)"
 )
-_GROUPS_OF_MEMBER = "SELECT number FROM roster WHERE member = ?"
+_LOSE_KEY = (
+    (
+        "DELETE FROM grants WHERE member = ? AND key_id = ? "
+        "AND number IN (SELECT number FROM roster WHERE member = ?)"
+    ),
+    (
+        "DELETE FROM pending_grants WHERE member = ? AND key_id = ? "
+        "AND number IN (SELECT number FROM roster WHERE member = ?)"
+    ),
+    (
+        "DELETE FROM holds WHERE member = ? AND key_id = ? "
+        "AND number IN (SELECT number FROM roster WHERE member = ?)"
+    ),
+)
 # Any number of members, cut from their ids in one piece: half the time of a statement for each.
 _JOIN_ROSTER = (
     "WITH RECURSIVE pieces (start) AS "
@@ -340,15 +353,17 @@ class GroupStore:
         Two statements for all of them: two for each would cost ten times as much.
         """
         until = (group.number, *names[-1])
-        where = "FROM pending_grants WHERE number = ? AND (member, key_id) <= (?, ?)"
         granted = self._connection.execute(
             "INSERT OR REPLACE INTO grants (number, member, key_id, epoch) "
-            f"SELECT number, member, key_id, ? {where}",
+            "SELECT number, member, key_id, ? FROM pending_grants "
+            "WHERE number = ? AND (member, key_id) <= (?, ?)",
             (group.epoch, *until),
         ).rowcount
         if granted != len(names):
             raise ValueError("other grants are due than were sealed")
-        self._connection.execute(f"DELETE {where}", until)
+        self._connection.execute(
+            "DELETE FROM pending_grants WHERE number = ? AND (member, key_id) <= (?, ?)", until
+        )
 
     # One member's keys in all groups
 
@@ -377,10 +392,8 @@ class GroupStore:
             "WHERE r.member = ? AND k.epoch = g.epoch",
             (key_id, member),
         ).fetchall()
-        number_in = " WHERE member = ? AND key_id = ? AND number IN (" + _GROUPS_OF_MEMBER + ")"
-        for table in ("grants", "pending_grants", "holds"):
-            delete = "DELETE FROM " + table + number_in  # noqa: S608 # constant text
-            self._connection.execute(delete, (member, key_id, member))
+        for statement in _LOSE_KEY:
+            self._connection.execute(statement, (member, key_id, member))
         groups: list[bytes] = []
         for number in numbers:
             groups += [
